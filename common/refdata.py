@@ -1,0 +1,91 @@
+"""Instruments and accounts: the reference data that every service reads at start."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rtes.common.enums import Role
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Instrument(_Frozen):
+    """One listed instrument. Ticks and lots are the integers of the order path."""
+
+    symbol: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[A-Z0-9._-]+$")]
+    description: str = ""
+    currency: str = "USD"
+    tick_size: Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")] = "0.01"
+    lot_size: Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")] = "1"
+    min_price_increment: Annotated[int, Field(ge=1, description="ticks")] = 1
+    round_lot: Annotated[int, Field(ge=1, description="lots")] = 1
+    min_trade_vol: Annotated[int, Field(ge=1, description="lots")] = 1
+    max_trade_vol: Annotated[int, Field(ge=1, le=10**12, description="lots")] = 1_000_000
+    reference_price: Annotated[int, Field(ge=0, description="ticks; 0: none yet")]
+    shard: Annotated[int, Field(ge=0, le=255, description="matcher shard")] = 0
+
+
+class Limits(_Frozen):
+    """Risk limits of one account."""
+
+    order_qty_max: Annotated[int, Field(ge=1, description="lots")] = 100_000
+    notional_max: Annotated[int, Field(ge=1, description="ticks x lots")] = 10**12
+    band_percent: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    orders_per_s_max: Annotated[int, Field(ge=1)] = 1_000
+    open_orders_max: Annotated[int, Field(ge=1)] = 10_000
+    position_max: Annotated[int, Field(ge=1, description="lots, per symbol")] = 10**9
+    credit_max: Annotated[int, Field(ge=1, description="ticks x lots")] = 10**14
+
+
+class Account(_Frozen):
+    """One participant. id is what the order path uses; public_key is its CURVE key (Z85)."""
+
+    id: Annotated[int, Field(ge=1, le=2**31)]
+    name: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._-]+$")]
+    role: Role = Role.PARTICIPANT
+    public_key: str = ""
+    limits: Limits = Limits()
+
+
+class Instruments(_Frozen):
+    """configs/instruments.json."""
+
+    instruments: list[Instrument]
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Instruments":
+        names = [i.symbol for i in self.instruments]
+        if len(set(names)) != len(names):
+            raise ValueError("a symbol is listed twice")
+        return self
+
+    def by_symbol(self) -> dict[str, Instrument]:
+        return {i.symbol: i for i in self.instruments}
+
+
+class Accounts(_Frozen):
+    """The accounts file."""
+
+    accounts: list[Account]
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Accounts":
+        for what in ("id", "name"):
+            values = [getattr(a, what) for a in self.accounts]
+            if len(set(values)) != len(values):
+                raise ValueError(f"an account {what} is used twice")
+        return self
+
+
+def load_instruments(path: Path) -> Instruments:
+    """Raises OSError or pydantic.ValidationError."""
+    return Instruments.model_validate(json.loads(path.read_text()))
+
+
+def load_accounts(path: Path) -> Accounts:
+    """Raises OSError or pydantic.ValidationError."""
+    return Accounts.model_validate(json.loads(path.read_text()))
