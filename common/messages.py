@@ -10,7 +10,6 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
-
 from rtes.common.enums import (
     CancelOnDisconnect,
     CxlRejResponseTo,
@@ -69,10 +68,15 @@ class _Message(Struct, array_like=True, frozen=True, gc=False):
     """Shared options: positional on the wire, immutable, not tracked by the collector."""
 
 
+class _Request(_Message, frozen=True, forbid_unknown_fields=True):
+    """What a participant sends. A field too many is refused: ignoring it could change an order.
+    Reports are read leniently, so that a later version may add fields at their end."""
+
+
 # ---------------------------------------------------------------- participant to exchange
 
 
-class Logon(_Message, tag="A"):
+class Logon(_Request, frozen=True, tag="A"):
     """Opens the session. The account is the one its CURVE key belongs to."""
 
     sender_comp_id: Annotated[
@@ -91,19 +95,19 @@ class Logon(_Message, tag="A"):
     ] = CancelOnDisconnect.NOTHING
 
 
-class Logout(_Message, tag="5"):
+class Logout(_Request, frozen=True, tag="5"):
     """Ends the session; answered by Logout."""
 
     text: Annotated[ShortText, _field("why", 58)] = ""
 
 
-class Heartbeat(_Message, tag="0"):
+class Heartbeat(_Request, frozen=True, tag="0"):
     """Says that the sender is alive; echoes the TestRequest it answers."""
 
     test_req_id: Annotated[ShortText, _field("echo of TestRequest", 112)] = ""
 
 
-class TestRequest(_Message, tag="1"):
+class TestRequest(_Request, frozen=True, tag="1"):
     """Asks for a Heartbeat."""
 
     __test__ = False  # not a pytest class
@@ -111,14 +115,14 @@ class TestRequest(_Message, tag="1"):
     test_req_id: Annotated[ShortText, _field("echoed by Heartbeat", 112)] = ""
 
 
-class ResendRequest(_Message, tag="2"):
+class ResendRequest(_Request, frozen=True, tag="2"):
     """Asks for reports again, from a number on; they come in order, then the live ones go on."""
 
     begin_seq_no: Annotated[int, Meta(ge=1, le=2**63 - 1), _field("first number wanted", 7)]
     appl_id: Annotated[int, Meta(ge=0, le=2**15), _field("matcher shard", 1180)] = 0
 
 
-class NewOrderSingle(_Message, tag="D"):
+class NewOrderSingle(_Request, frozen=True, tag="D"):
     """A new order."""
 
     cl_ord_id: ClOrdId
@@ -139,7 +143,7 @@ class NewOrderSingle(_Message, tag="D"):
     ] = SmpInstruction.CANCEL_NEWEST
 
 
-class OrderCancelRequest(_Message, tag="F"):
+class OrderCancelRequest(_Request, frozen=True, tag="F"):
     """Cancels what is left of an order."""
 
     cl_ord_id: ClOrdId
@@ -147,7 +151,7 @@ class OrderCancelRequest(_Message, tag="F"):
     orig_cl_ord_id: OrigClOrdId
 
 
-class OrderCancelReplaceRequest(_Message, tag="G"):
+class OrderCancelReplaceRequest(_Request, frozen=True, tag="G"):
     """Changes price, quantity or stop price. Same price and a smaller quantity keep priority."""
 
     cl_ord_id: ClOrdId
@@ -158,7 +162,7 @@ class OrderCancelReplaceRequest(_Message, tag="G"):
     stop_px: StopPx = 0
 
 
-class OrderMassCancelRequest(_Message, tag="q"):
+class OrderMassCancelRequest(_Request, frozen=True, tag="q"):
     """Cancels all open orders of the account, of one symbol, or of one side of either."""
 
     cl_ord_id: ClOrdId
@@ -167,7 +171,7 @@ class OrderMassCancelRequest(_Message, tag="q"):
     side: Annotated[str, Meta(pattern="^[12]?$"), _field("one side only; empty for both", 54)] = ""
 
 
-class OrderStatusRequest(_Message, tag="H"):
+class OrderStatusRequest(_Request, frozen=True, tag="H"):
     """Asks for the state of one order; answered by an ExecutionReport OrderStatus."""
 
     cl_ord_id: ClOrdId
@@ -175,7 +179,7 @@ class OrderStatusRequest(_Message, tag="H"):
     orig_cl_ord_id: OrigClOrdId
 
 
-class OrderMassStatusRequest(_Message, tag="AF"):
+class OrderMassStatusRequest(_Request, frozen=True, tag="AF"):
     """Asks for all open orders; answered by one ExecutionReport OrderStatus each, then
     OrderMassStatusReport with their number."""
 
@@ -183,13 +187,13 @@ class OrderMassStatusRequest(_Message, tag="AF"):
     symbol: AnySymbol = ""
 
 
-class SecurityListRequest(_Message, tag="x"):
+class SecurityListRequest(_Request, frozen=True, tag="x"):
     """Asks for the instruments; answered by one SecurityList each."""
 
     security_req_id: Annotated[ShortText, _field("echoed", 320)] = ""
 
 
-class RequestForPositions(_Message, tag="AN"):
+class RequestForPositions(_Request, frozen=True, tag="AN"):
     """Asks for positions, limits and usage; operators may name another account."""
 
     pos_req_id: Annotated[ShortText, _field("echoed", 710)] = ""
@@ -198,7 +202,7 @@ class RequestForPositions(_Message, tag="AN"):
     ] = ""
 
 
-class PartyActionRequest(_Message, tag="DH"):
+class PartyActionRequest(_Request, frozen=True, tag="DH"):
     """Operators only: the kill switch. Suspends or reinstates an account, a session or a symbol;
     HALT_TRADING also cancels its open orders."""
 
@@ -214,7 +218,7 @@ class PartyActionRequest(_Message, tag="DH"):
 # ---------------------------------------------------------------- exchange to participant
 
 
-class LogonReply(_Message, tag="A"):
+class LogonReply(_Message, frozen=True, tag="A"):
     """The session is open. One per matcher shard (appl_id)."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -227,7 +231,7 @@ class LogonReply(_Message, tag="A"):
     transact_time: Annotated[TimeNs, _field("time of the logon", 60, "ns UTC")]
 
 
-class Reject(_Message, tag="3"):
+class Reject(_Message, frozen=True, tag="3"):
     """A frame or field could not be read. Nothing was done with it."""
 
     reject_code: Annotated[U63, _field("code of the catalogue", 0)]
@@ -238,7 +242,7 @@ class Reject(_Message, tag="3"):
     text: Annotated[str, _field("what to do", 58)] = ""
 
 
-class BusinessMessageReject(_Message, tag="j"):
+class BusinessMessageReject(_Message, frozen=True, tag="j"):
     """The gateway did not take the message. It was not executed and never will be under this
     cl_ord_id."""
 
@@ -250,7 +254,7 @@ class BusinessMessageReject(_Message, tag="j"):
     retry_after_ms: Annotated[int, _field("when to try again, 0: do not", 0, "ms")] = 0
 
 
-class ExecutionReport(_Message, tag="8"):
+class ExecutionReport(_Message, frozen=True, tag="8"):
     """What happened to an order."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -289,7 +293,7 @@ class ExecutionReport(_Message, tag="8"):
     display_qty: Annotated[U63, _field("only in OrderStatus reports", 1138, "lots")] = 0
 
 
-class OrderCancelReject(_Message, tag="9"):
+class OrderCancelReject(_Message, frozen=True, tag="9"):
     """A cancel or replace was refused; the order named is as it was."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -306,7 +310,7 @@ class OrderCancelReject(_Message, tag="9"):
     transact_time: Annotated[TimeNs, _field("when", 60, "ns UTC")]
 
 
-class OrderMassCancelReport(_Message, tag="r"):
+class OrderMassCancelReport(_Message, frozen=True, tag="r"):
     """A mass cancel was done; one ExecutionReport Canceled per order came before it."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -317,7 +321,7 @@ class OrderMassCancelReport(_Message, tag="r"):
     transact_time: Annotated[TimeNs, _field("when", 60, "ns UTC")]
 
 
-class OrderMassStatusReport(_Message, tag="UM"):
+class OrderMassStatusReport(_Message, frozen=True, tag="UM"):
     """Ends the answer to OrderMassStatusRequest."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -327,7 +331,7 @@ class OrderMassStatusReport(_Message, tag="UM"):
     transact_time: Annotated[TimeNs, _field("when", 60, "ns UTC")]
 
 
-class PartyActionReport(_Message, tag="DI"):
+class PartyActionReport(_Message, frozen=True, tag="DI"):
     """A kill switch was set or lifted."""
 
     appl_id: Annotated[U63, _field("matcher shard", 1180)]
@@ -341,7 +345,7 @@ class PartyActionReport(_Message, tag="DI"):
     transact_time: Annotated[TimeNs, _field("when", 60, "ns UTC")]
 
 
-class SecurityList(_Message, tag="y"):
+class SecurityList(_Message, frozen=True, tag="y"):
     """One instrument."""
 
     security_req_id: Annotated[str, _field("echo", 320)]
@@ -358,7 +362,7 @@ class SecurityList(_Message, tag="y"):
     trading_reference_price: Annotated[U63, _field("reference price", 1150, "ticks")]
 
 
-class PositionReport(_Message, tag="AP"):
+class PositionReport(_Message, frozen=True, tag="AP"):
     """Position and exposure of an account in one symbol; empty symbol: the account's limits and
     usage over all symbols."""
 
@@ -377,7 +381,7 @@ class PositionReport(_Message, tag="AP"):
     suspended: Annotated[U63, _field("1 when the kill switch is set", 0)]
 
 
-class GoAway(_Message, tag="UG"):
+class GoAway(_Message, frozen=True, tag="UG"):
     """The gateway is about to stop: log on again at the endpoint before the deadline."""
 
     endpoint: Annotated[str, _field("where to; empty: the same", 0)]

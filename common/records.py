@@ -5,13 +5,15 @@ Command (gateway to risk to matcher), one tuple per request:
 Verdict (risk's, one per refused command; an approved command has none):
     (index in the group, reject_code, limit, value)
 Group (commands of one gateway frame, in order, after risk):
-    (gateway, gateway_epoch, gateway_link, gateway_n, [command], [verdict])
+    (lane, gateway_epoch, gateway_link, gateway_n, bytes, [verdict])   bytes = [command] encoded
+Lane (path of a gateway's commands through one risk shard to one matcher shard), see `lane_of`.
 Chunk (what one account is told by one block):
     (account, first_appl_seq_num, reports, answered, bytes)   bytes = msgpack array of reports,
     exactly as the participant receives them. reports is 0 when they repeat earlier ones.
 Block (one journal write, one feed frame):
-    (shard, epoch, first_seq, commands, time_ns, [group], [chunk], [notice])
-    command i has seq first_seq + i and time time_ns + i.
+    (shard, epoch, first_seq, commands, time_ns, [ack], [frame], [chunk], [notice])
+    command i has seq first_seq + i and time time_ns + i; frame = [group] encoded, as risk sent
+    it; ack = (lane, gateway_epoch, gateway_link, gateway_n): everything up to n is in here.
 Notice (state that others than the account follow):
     (NOTICE_LOGON, account, gateway, session) | (NOTICE_PARTY, action, account, symbol, session)
 """
@@ -58,26 +60,58 @@ Command = tuple[Any, ...]
 Report = tuple[Any, ...]
 
 
-class Block(NamedTuple):
-    """See the module's docstring; a block decodes straight into this."""
-
+class _BlockFields(NamedTuple):
     shard: int
     epoch: int
     first_seq: int
     commands: int
     time_ns: int
-    groups: list[Any]
+    acks: list[Any]
+    frames: list[bytes]
     chunks: list[Any]
     notices: list[Any]
+
+
+class Block(_BlockFields):
+    """See the module's docstring. frames stay encoded: only a replica needs to look inside."""
+
+    @property
+    def groups(self) -> list[tuple[int, int, int, int, list[Command], list[Any]]]:
+        """The groups with their commands decoded, in execution order."""
+        return [group for frame in self.frames for group in decode_groups(frame)]
 
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode = msgspec.msgpack.Decoder().decode
 _block_decoder = msgspec.msgpack.Decoder(
-    tuple[int, int, int, int, int, list[Any], list[Any], list[Any]]
+    tuple[int, int, int, int, int, list[Any], list[bytes], list[Any], list[Any]]
 )
+_commands_decoder = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
+decode_commands = _commands_decoder.decode
 _reports_decoder = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
+
+
+def decode_groups(frame: bytes) -> list[tuple[int, int, int, int, list[Command], list[Any]]]:
+    """Decode one frame of risk: groups with their commands."""
+    return [(g[0], g[1], g[2], g[3], decode_commands(g[4]), g[5]) for g in decode(frame)]
+
+
+def lane_of(gateway: int, risk_shard: int, matcher_shard: int) -> int:
+    """The lane's number; at most 64 gateways and 32 shards of either kind."""
+    return gateway * 1024 + risk_shard * 32 + matcher_shard
+
+
+def gateway_of(lane: int) -> int:
+    return lane // 1024
+
+
+def risk_shard_of(lane: int) -> int:
+    return lane // 32 % 32
+
+
+def matcher_shard_of(lane: int) -> int:
+    return lane % 32
 
 
 def decode_block(data: bytes) -> Block:

@@ -1,0 +1,13 @@
+"""The only file that reads time: wall nanoseconds for business, monotonic for timeouts."""
+
+import time
+
+
+class Clock:
+    """The real clock; the simulator passes its own with the same two methods."""
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()

@@ -1,0 +1,140 @@
+"""The outcome feed: blocks in sequence, gaps found and filled, old writers ignored. Pure.
+
+A feed frame is (FEED, shard, epoch, first_seq, commands) + block. A status frame is a msgpack
+array that tells the head of the feed and what the matcher expects on its links; it reveals a
+lost tail. A follower applies each sequence number exactly once, in order.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rtes.common.invariant import invariant
+from rtes.common.records import Block, decode, decode_block, encode
+
+HEADER: Final = struct.Struct(">HQQI")  # shard, epoch, first_seq, commands
+TOPIC_BLOCK: Final = b"B"
+TOPIC_STATUS: Final = b"S"
+REQUEST_INTERVAL_NS: Final = 100_000_000
+PENDING_BLOCKS_MAX: Final = 1_024
+
+
+def frame(shard: int, epoch: int, first_seq: int, commands: int, block: bytes) -> bytes:
+    """The feed frame of one block, topic included."""
+    return TOPIC_BLOCK + HEADER.pack(shard, epoch, first_seq, commands) + block
+
+
+class Follower:
+    """Follows one shard's feed from next_seq on."""
+
+    def __init__(self, shard: int, next_seq: int = 1) -> None:
+        self.shard = shard
+        self.next_seq = next_seq
+        self.head_seq = 0
+        self.epoch = 0
+        self.gaps = 0
+        self._pending: dict[int, tuple[int, bytes]] = {}
+        self._asked_ns = 0
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take a feed frame; returns the blocks that are now in turn."""
+        shard, epoch, first_seq, commands = HEADER.unpack_from(data, 1)
+        if shard != self.shard or epoch < self.epoch:
+            return []
+        self.epoch = epoch
+        end = first_seq + commands
+        self.head_seq = max(self.head_seq, end - 1)
+        if end <= self.next_seq:
+            return []
+        block = data[1 + HEADER.size :]
+        if first_seq != self.next_seq:
+            invariant(first_seq > self.next_seq, "a block may not straddle what was applied")
+            self.gaps += 1
+            if len(self._pending) < PENDING_BLOCKS_MAX:
+                self._pending[first_seq] = (commands, block)
+            return []
+        self.next_seq = end
+        return [block, *self._unblocked()] if self._pending else [block]
+
+    def _unblocked(self) -> list[bytes]:
+        blocks = []
+        while (entry := self._pending.pop(self.next_seq, None)) is not None:
+            self.next_seq += entry[0]
+            blocks.append(entry[1])
+        for seq in [s for s in self._pending if s < self.next_seq]:
+            del self._pending[seq]
+        return blocks
+
+    def status(self, epoch: int, head_seq: int) -> None:
+        """The matcher's word on how far the feed goes."""
+        if epoch >= self.epoch:
+            self.epoch = epoch
+            self.head_seq = max(self.head_seq, head_seq)
+
+    @property
+    def behind(self) -> bool:
+        return self.next_seq <= self.head_seq
+
+    def request(self, now_ns: int) -> int | None:
+        """The sequence number to ask a replay from, or None when there is nothing to ask now."""
+        if not self.behind or now_ns - self._asked_ns < REQUEST_INTERVAL_NS:
+            return None
+        self._asked_ns = now_ns
+        return self.next_seq
+
+    def answered(self) -> None:
+        """A replay answer came: the next request need not wait."""
+        self._asked_ns = 0
+
+
+class Status:
+    """The matcher's status frame: how far the feed goes, what it expects on its links."""
+
+    def __init__(self, frame: bytes) -> None:
+        self.shard, self.epoch, self.head_seq, entries = decode(frame[1:])
+        self.entries: list[tuple[int, int, int, int, bool]] = [
+            (e[0], e[1], e[2], e[3], e[4]) for e in entries
+        ]
+
+
+def status_frame(shard: int, epoch: int, head_seq: int, entries: list[Any]) -> bytes:
+    """The bytes that Status reads."""
+    return TOPIC_STATUS + encode((shard, epoch, head_seq, entries))
+
+
+class Followers:
+    """Follows the feeds of several shards; what is missed is asked of each shard's archive."""
+
+    def __init__(self, shards: Iterable[int], from_head: bool = False) -> None:
+        self.by_shard = {shard: Follower(shard) for shard in shards}
+        self._unplaced = set(self.by_shard) if from_head else set()
+
+    def take(self, frame: bytes) -> tuple[list[Block], Status | None]:
+        """A frame of the feed or a replay: the blocks now in turn, or a status."""
+        if frame[:1] == TOPIC_STATUS:
+            status = Status(frame)
+            follower = self.by_shard.get(status.shard)
+            if follower is None:
+                return [], None
+            follower.status(status.epoch, status.head_seq)
+            if status.shard in self._unplaced:
+                self._unplaced.discard(status.shard)
+                follower.next_seq = status.head_seq + 1
+            return [], status
+        (shard,) = HEADER.unpack_from(frame, 1)[:1]
+        if shard not in self.by_shard or shard in self._unplaced:
+            return [], None
+        return [decode_block(b) for b in self.by_shard[shard].receive(frame)], None
+
+    def requests(self, now_ns: int) -> list[tuple[int, int]]:
+        """(shard, first missing sequence number) for every replay to ask for now."""
+        wanted = [(s, f.request(now_ns)) for s, f in self.by_shard.items()]
+        return [(shard, seq) for shard, seq in wanted if seq is not None]
+
+    @property
+    def caught_up(self) -> bool:
+        """Every shard's feed has been heard of and applied to its head."""
+        return all(
+            f.epoch > 0 and not f.behind and s not in self._unplaced
+            for s, f in self.by_shard.items()
+        )

@@ -1,0 +1,30 @@
+"""Brings the matcher back: journaled blocks are executed again and compared, block by block.
+
+A block that does not come out byte-identical means another release or damaged memory: the
+matcher refuses to start rather than contradict what participants were told.
+"""
+
+from collections.abc import Iterable
+
+from rtes.common.blocks import StoredBlock
+from rtes.common.records import decode_block
+from rtes.services.matcher.core import MatcherCore
+
+
+class ReplayDivergedError(RuntimeError):
+    """Re-execution gave another outcome than the journal holds."""
+
+
+def recover(core: MatcherCore, journal: Iterable[tuple[StoredBlock, bytes]]) -> int:
+    """Replay all blocks into core; returns how many commands they held.
+
+    Raises ReplayDivergedError at the first block that comes out differently."""
+    commands = 0
+    for stored, payload in journal:
+        if not core.replay(decode_block(payload)):
+            raise ReplayDivergedError(
+                f"block at seq {stored.first_seq} came out differently on replay; start the "
+                f"release that wrote this journal, or move the journal away to start empty"
+            )
+        commands += stored.commands
+    return commands
