@@ -1,0 +1,61 @@
+"""Where run-time state lies: everything derives from the configuration's run_dir.
+
+Sockets between the services are files too. Where their path would be longer than the kernel
+takes, they lie in a directory of /tmp whose name is the hash of run_dir, so that two checkouts
+never meet. Directories are created 0700: what is in them is for this user only.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Final
+
+from rtes.common.config import Config
+
+SOCKET_PATH_BYTES_MAX: Final = 100  # the kernel's limit is 107; ZeroMQ and supervisord add a few
+_SOCKET_NAME_BYTES_MAX: Final = 24
+
+
+class Paths:
+    """The places of one mesh."""
+
+    def __init__(self, config: Config) -> None:
+        self.run_dir: Path = config.mesh.run_dir
+        self.keys_dir = self.run_dir / "keys"
+        self.accounts_file = self.run_dir / "accounts.json"
+        self.config_file = self.run_dir / "config.json"
+        self.log_dir = self.run_dir / "log"
+        self.socket_dir = self._socket_dir()
+
+    def journal_dir(self, shard: int) -> Path:
+        return self.run_dir / "journal" / str(shard)
+
+    def key_file(self, name: str) -> Path:
+        return self.keys_dir / f"{name}.json"
+
+    def socket(self, name: str) -> str:
+        """The ipc endpoint of that name; its directory exists after prepare()."""
+        if len(os.fsencode(name)) > _SOCKET_NAME_BYTES_MAX:
+            raise ValueError(f"socket name {name!r} is longer than {_SOCKET_NAME_BYTES_MAX} bytes")
+        return f"ipc://{self.socket_dir / name}"
+
+    def prepare(self) -> None:
+        """Create the directories. Raises PermissionError when one belongs to somebody else."""
+        for directory in (self.run_dir, self.keys_dir, self.log_dir, self.socket_dir):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self.socket_dir.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            raise PermissionError(f"{self.socket_dir} is not a directory of this user; remove it")
+
+    def clean(self) -> None:
+        """Remove the sockets; call when no service runs."""
+        shutil.rmtree(self.socket_dir, ignore_errors=True)
+
+    def _socket_dir(self) -> Path:
+        directory = self.run_dir / "sock"
+        if len(os.fsencode(directory)) + 1 + _SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX:
+            return directory
+        digest = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]
+        return Path(f"/tmp/rtes-{digest}")  # noqa: S108 - prepare() checks the owner
