@@ -198,11 +198,9 @@ def _enumerations() -> Iterator[str]:
     for name, kind in vars(enums).items():
         if name == "Role" or not (isinstance(kind, enum.EnumMeta) and _is_of(enums, kind)):
             continue
-        note = _doc(kind)
-        rows = [
-            (f"`{member.value}`" if member.value != "" else "empty", member.name) for member in kind
-        ]
-        text = f"{note}\n\n" if kind.__doc__ else ""
+        members: list[enum.Enum] = list(kind)
+        rows = [(f"`{m.value}`" if m.value != "" else "empty", m.name) for m in members]
+        text = f"{_doc(kind)}\n\n" if kind.__doc__ else ""
         yield f"### {name}\n\n{text}" + _table(("value", "name"), rows)
 
 
