@@ -1,0 +1,133 @@
+"""The archive answers from the journal what others missed, so that the matcher never has to.
+
+It follows the feed only to know how far the journal may be told: blocks are served up to the
+head that the matcher released, never further. It keeps, for each account, which blocks told it
+something, so that a participant's history is found without a scan.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from rtes.common import feed
+from rtes.common.loop import Send, Vitals
+from rtes.common.records import decode, decode_block, encode
+
+FEED: Final = 1  # channel: blocks and status of the matcher
+REQUESTS: Final = 2  # channel (ROUTER): followers and gateways
+ANSWER_BYTES_MAX: Final = 1 << 20  # of one replay answer; the follower asks for more
+
+BlocksFrom = Callable[[int], Iterator[tuple[int, int, int, bytes]]]
+
+
+class _History:
+    """Which blocks told an account something: report number and block, both ascending."""
+
+    __slots__ = ("blocks", "numbers")
+
+    def __init__(self) -> None:
+        self.numbers = array("Q")
+        self.blocks = array("Q")
+
+
+class ArchiveCore:
+    """Serves one matcher shard. blocks_from(seq) yields (epoch, first_seq, commands, payload)."""
+
+    def __init__(self, shard: int, blocks_from: BlocksFrom) -> None:
+        self.outbox: list[Send] = []
+        self._shard = shard
+        self._blocks_from = blocks_from
+        self._head_seq = 0
+        self._epoch = 0
+        self._indexed_seq = 0
+        self._histories: dict[int, _History] = {}
+        self._replays = 0
+
+    def receive(self, channel: int, frames: list[Any], _now_ns: int) -> None:
+        if channel == FEED:
+            for frame in frames:
+                self._feed(frame)
+            return
+        for routing_id, _user, payload in frames:
+            self._request(routing_id, decode(payload))
+
+    def _feed(self, frame: bytes) -> None:
+        if frame[:1] == feed.TOPIC_STATUS:
+            status = feed.Status(frame)
+            self._epoch = max(self._epoch, status.epoch)
+            self._head_seq = max(self._head_seq, status.head_seq)
+            return
+        _, _epoch, first_seq, commands = feed.HEADER.unpack_from(frame, 1)
+        self._head_seq = max(self._head_seq, first_seq + commands - 1)
+        if first_seq == self._indexed_seq + 1:
+            self._index(first_seq, commands, frame[1 + feed.HEADER.size :])
+
+    def _index(self, first_seq: int, commands: int, payload: bytes) -> None:
+        for account, first_number, reports, _answered, _data in decode_block(payload).chunks:
+            if reports:
+                history = self._histories.setdefault(account, _History())
+                history.numbers.append(first_number)
+                history.blocks.append(first_seq)
+        self._indexed_seq = first_seq + commands - 1
+
+    def _catch_up(self) -> None:
+        """Index what the feed did not bring, from the journal."""
+        for _, first_seq, commands, payload in self._released(self._indexed_seq + 1):
+            self._index(first_seq, commands, payload)
+
+    def _released(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
+        for block in self._blocks_from(seq):
+            if block[1] + block[2] - 1 > self._head_seq:
+                return
+            yield block
+
+    def _request(self, routing_id: bytes, request: list[Any]) -> None:
+        if request[0] == "replay":
+            self._replay(routing_id, request[2])
+        elif request[0] == "history":
+            self._history(routing_id, *request[2:])
+
+    def _replay(self, routing_id: bytes, seq: int) -> None:
+        self._replays += 1
+        size = 0
+        for epoch, first_seq, commands, payload in self._released(seq):
+            frame = feed.frame(self._shard, epoch, first_seq, commands, payload)
+            self.outbox.append((REQUESTS, routing_id, frame))
+            size += len(frame)
+            if size >= ANSWER_BYTES_MAX:
+                return
+
+    def _history(self, routing_id: bytes, account: int, begin: int, session: int) -> None:
+        """Send the chunks that hold the account's reports from begin on."""
+        self._catch_up()
+        history = self._histories.get(account)
+        if history is None:
+            return
+        at = max(0, bisect_right(history.numbers, begin) - 1)
+        size = 0
+        for first_seq in history.blocks[at:]:
+            payload = next(self._blocks_from(first_seq))[3]
+            for chunk in decode_block(payload).chunks:
+                if chunk[0] == account and chunk[2]:
+                    answer = encode((self._shard, account, session, chunk[4]))
+                    self.outbox.append((REQUESTS, routing_id, answer))
+                    size += len(answer)
+            if size >= ANSWER_BYTES_MAX:
+                return
+
+    def flush(self, now_ns: int) -> None:
+        """Nothing is held back: answers are complete when the request was read."""
+
+    def tick(self, _now_ns: int) -> None:
+        if self._indexed_seq < self._head_seq:
+            self._catch_up()
+
+    def vitals(self) -> Vitals:
+        lag = self._head_seq - self._indexed_seq
+        return Vitals(
+            ready=self._epoch > 0,
+            checks={"journal": {"ok": self._epoch > 0, "detail": f"{lag} not indexed"}},
+            counters={"rtes_replays_total": self._replays},
+            gauges={"rtes_sequence": self._indexed_seq, "rtes_feed_lag": lag},
+        )

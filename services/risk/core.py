@@ -1,0 +1,165 @@
+"""Risk stands between gateways and matchers: it decides whether an order may trade.
+
+Invariants: commands of a lane keep their order; what is refused is forwarded too, with its
+verdict, so that the matcher journals and tells it; exposure is a projection of the feed. After a
+start nothing is taken before the matcher has fenced the risk before this one and its feed has
+been replayed up to that point.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rtes.common import feed, link
+from rtes.common.loop import Send, Vitals
+from rtes.common.records import decode, decode_commands, encode, matcher_shard_of
+from rtes.services.risk.rules import Risk
+
+COMMANDS: Final = 1  # channel: frames from gateways
+FEED: Final = 2  # channel: blocks and status of all matchers
+STATUS: Final = 3  # channel: what is expected on the links, answers to queries
+MATCHER: Final = 10  # channel of matcher shard 0
+REPLAY: Final = 50  # channel of the archive of shard 0
+QUERY: Final = 65_535  # in place of a lane: a question, outside the links
+STATUS_INTERVAL_NS: Final = 200_000_000
+TOPIC_STATUS: Final = b"S"
+TOPIC_ANSWER: Final = b"R"
+
+
+def answer_topic(gateway: int) -> bytes:
+    """What a gateway subscribes to for the answers to its questions."""
+    return TOPIC_ANSWER + struct.pack(">H", gateway)
+
+
+class RiskCore:
+    """Checks the commands of its accounts and passes them on."""
+
+    def __init__(self, shard: int, epoch: int, risk: Risk, matchers: Iterable[int]) -> None:
+        self.outbox: list[Send] = []
+        self._shard = shard
+        self._epoch = epoch
+        self._risk = risk
+        self._links = link.Receiver()
+        self._senders = {m: link.Sender(shard, epoch) for m in matchers}
+        self._fenced: set[int] = set()
+        self._followers = feed.Followers(self._senders)
+        self._groups: dict[int, list[Any]] = {m: [] for m in self._senders}
+        self._weights = dict.fromkeys(self._senders, 0)
+        self._ready = False
+        self._status_ns = 0
+        self._status_due = False
+        self._checked = 0
+        self._refused = 0
+
+    def receive(self, channel: int, frames: list[bytes], now_ns: int) -> None:
+        if channel == COMMANDS:
+            for frame in frames:
+                self._commands(frame)
+        else:
+            for frame in frames:
+                self._feed(frame, now_ns)
+            if channel >= REPLAY:
+                self._followers.by_shard[channel - REPLAY].answered()
+
+    def _commands(self, frame: bytes) -> None:
+        stamp, payload = link.unpack(frame)
+        if stamp.sender == QUERY:
+            self._query(stamp.epoch, payload)
+            return
+        if not self._ready:
+            return  # the gateway sends it again when it hears that we are
+        if self._links.accept(stamp) is not link.Verdict.TAKE:
+            self._status_due |= self._links.has_gap
+            return
+        commands = decode_commands(payload)
+        check = self._risk.check
+        verdicts = []
+        for i, command in enumerate(commands):
+            refusal = check(command)
+            if refusal is not None:
+                verdicts.append((i, *refusal))
+        matcher = matcher_shard_of(stamp.sender)
+        self._groups[matcher].append((*stamp, payload, verdicts))
+        self._weights[matcher] += len(commands)
+        self._checked += len(commands)
+        self._refused += len(verdicts)
+
+    def _query(self, gateway: int, payload: bytes) -> None:
+        session, account = decode(payload)
+        rows = self._risk.usage(account)
+        self.outbox.append((STATUS, None, answer_topic(gateway) + encode((session, rows))))
+
+    def _feed(self, frame: bytes, now_ns: int) -> None:
+        blocks, status = self._followers.take(frame)
+        for block in blocks:
+            self._risk.apply_block(block)
+        if status is not None:
+            self._matcher_status(status, now_ns)
+
+    def _matcher_status(self, status: feed.Status, now_ns: int) -> None:
+        """Acknowledge what the matcher journaled, send again what it misses."""
+        sender = self._senders[status.shard]
+        entry = None
+        for shard, epoch, link_no, expected, gap in status.entries:
+            if shard != self._shard:
+                continue
+            entry = (epoch, link_no, expected, gap)
+            if epoch == self._epoch:
+                self._fenced.add(status.shard)
+                sender.ack(epoch, link_no, expected - 1)
+        again = sender.status(status.epoch, entry, now_ns)
+        if sender.next_index == 0:
+            again = [sender.push(encode([]), 0, now_ns)]  # hello: fences the risk before us
+        self._send(status.shard, again)
+
+    def _send(self, matcher: int, frames: list[bytes]) -> None:
+        self.outbox.extend((MATCHER + matcher, None, frame) for frame in frames)
+
+    def flush(self, now_ns: int) -> None:
+        for matcher, groups in self._groups.items():
+            if groups:
+                weight, self._weights[matcher] = self._weights[matcher], 0
+                frame = self._senders[matcher].push(encode(groups), weight, now_ns)
+                self._send(matcher, [frame])
+                groups.clear()
+        if not self._ready and len(self._fenced) == len(self._senders):
+            self._ready = self._followers.caught_up
+            self._status_due |= self._ready
+        for shard, seq in self._followers.requests(now_ns):
+            self.outbox.append((REPLAY + shard, None, feed.replay_request(shard, seq)))
+        if self._status_due:
+            self._send_status(now_ns)
+
+    def _send_status(self, now_ns: int) -> None:
+        """Tell the gateways what is expected; only a ready risk asks for anything."""
+        if self._ready:
+            frame = TOPIC_STATUS + encode((self._shard, self._epoch, self._links.entries()))
+            self.outbox.append((STATUS, None, frame))
+        self._status_ns = now_ns
+        self._status_due = False
+
+    def tick(self, now_ns: int) -> None:
+        if now_ns - self._status_ns >= STATUS_INTERVAL_NS or self._links.has_gap:
+            self._send_status(now_ns)
+
+    def vitals(self) -> Vitals:
+        lag = sum(f.head_seq + 1 - f.next_seq for f in self._followers.by_shard.values())
+        return Vitals(
+            ready=self._ready,
+            checks={
+                "feed": {"ok": self._ready, "detail": f"{lag} behind"},
+                "matcher_link": {
+                    "ok": len(self._fenced) == len(self._senders),
+                    "detail": f"{len(self._fenced)} of {len(self._senders)} matchers know us",
+                },
+            },
+            counters={
+                "rtes_risk_checked_total": self._checked,
+                "rtes_risk_refused_total": self._refused,
+            },
+            gauges={
+                "rtes_feed_lag": lag,
+                "rtes_link_held": sum(s.weight for s in self._senders.values()),
+                "rtes_feed_gaps": sum(f.gaps for f in self._followers.by_shard.values()),
+            },
+        )
