@@ -24,6 +24,16 @@ def frame(shard: int, epoch: int, first_seq: int, commands: int, block: bytes) -
     return TOPIC_BLOCK + HEADER.pack(shard, epoch, first_seq, commands) + block
 
 
+def replay_request(shard: int, first_seq: int) -> bytes:
+    """Asks the archive for the feed frames from first_seq on."""
+    return encode(("replay", shard, first_seq))
+
+
+def history_request(shard: int, account: int, begin_seq_no: int, session: int) -> bytes:
+    """Asks the archive for what an account was told, from a report number on."""
+    return encode(("history", shard, account, begin_seq_no, session))
+
+
 class Follower:
     """Follows one shard's feed from next_seq on."""
 

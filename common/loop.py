@@ -33,7 +33,7 @@ class Core(Protocol):
 
     outbox: list[Send]
 
-    def receive(self, channel: int, frames: list[Any], now_ns: int) -> None:
+    def receive(self, channel: int, frames: list[Any], now_ns: int, /) -> None:
         """Take frames that arrived on a channel."""
 
     def flush(self, now_ns: int) -> None:
@@ -119,9 +119,10 @@ class Loop:
     def _release(self) -> None:
         outbox, self._core.outbox = self._core.outbox, []
         for channel, routing_id, frame in outbox:
-            if not self._ports.send(channel, routing_id, frame) and routing_id is not None:
-                if self._undelivered is not None:
-                    self._undelivered(channel, routing_id)
+            if self._ports.send(channel, routing_id, frame):
+                continue
+            if routing_id is not None and self._undelivered is not None:
+                self._undelivered(channel, routing_id)
 
     def report(self) -> None:
         """Send the core's vitals to health."""

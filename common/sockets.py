@@ -171,3 +171,25 @@ def _bind(socket: "zmq.Socket[bytes]", address: str) -> None:
     if address.startswith("ipc://"):
         Path(address[6:]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket.bind(address)
+
+
+def refuses_unknown_key(endpoint: str, server_key: str, timeout_ms: int = 2_000) -> bool:
+    """Try a key that nobody knows; True when the handshake was refused for it."""
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.LINGER, 0)
+    public, secret = zmq.curve_keypair()
+    socket.curve_publickey, socket.curve_secretkey = public, secret
+    socket.curve_serverkey = server_key.encode()
+    events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    monitor = socket.get_monitor_socket(events)
+    try:
+        socket.connect(endpoint)
+        if not monitor.poll(timeout_ms):
+            return False
+        event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
+        return event != zmq.EVENT_HANDSHAKE_SUCCEEDED
+    finally:
+        socket.disable_monitor()
+        socket.close(0)
+        context.term()

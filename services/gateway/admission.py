@@ -8,7 +8,6 @@ import re
 from typing import Final
 
 import msgspec
-
 from rtes.common.messages import (
     BATCH_MESSAGES_MAX,
     FRAME_BYTES_MAX,

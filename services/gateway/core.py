@@ -7,11 +7,10 @@ once; cancels keep a reserve of both.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from msgspec.structs import astuple
-
 from rtes.common import feed, link
 from rtes.common import messages as m
 from rtes.common.loop import Send, Vitals
@@ -19,16 +18,14 @@ from rtes.common.records import (
     CMD_DISCONNECT,
     NOTICE_LOGON,
     Block,
-    Command,
     decode,
-    decode_reports,
     encode,
-    gateway_of,
-    lane_of,
 )
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code
+from rtes.common.riskwire import QUERY, TOPIC_ANSWER
 from rtes.services.gateway import admission
+from rtes.services.gateway.lanes import Lanes
 from rtes.services.gateway.limits import GatewayLimits
 from rtes.services.gateway.sessions import OPEN, PENDING, Session, Sessions
 
@@ -37,7 +34,6 @@ FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
 RISK: Final = 10  # channel of risk shard 0
 ARCHIVE: Final = 50  # channel of the archive of shard 0
-QUERY: Final = 65_535  # in place of a lane: a question to risk, outside the links
 ORDERS: Final = (m.NewOrderSingle, m.OrderCancelReplaceRequest)
 CANCELS: Final = (m.OrderCancelRequest, m.OrderMassCancelRequest)
 TO_ALL_SHARDS: Final = (m.OrderMassCancelRequest, m.OrderMassStatusRequest, m.PartyActionRequest)
@@ -68,12 +64,7 @@ class GatewayCore:
         self._risks = risk_shards
         self._matchers = range(matcher_shards)
         self._sessions = Sessions(epoch << 16 & (1 << 62) - 1)
-        self._senders = {
-            lane: link.Sender(lane, epoch)
-            for r in range(risk_shards)
-            for lane in (lane_of(gateway, r, s) for s in self._matchers)
-        }
-        self._batches: dict[int, list[Command]] = {lane: [] for lane in self._senders}
+        self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._risk_epochs: dict[int, int] = {}
         self._counters = dict.fromkeys(
@@ -152,8 +143,8 @@ class GatewayCore:
             return None
         session = self._sessions.add(routing_id, user, account, now_ns)
         session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
-        self._to_all_shards(
-            session,
+        self._lanes.add_to_all(
+            account.id,
             (
                 "A",
                 account.id,
@@ -170,7 +161,8 @@ class GatewayCore:
     def _order(self, session: Session, message: Any, now_ns: int) -> None:
         """The path of every order, replace and cancel."""
         cancel = type(message) in CANCELS
-        lane = self._lane(session, message)
+        shard = self._shard_of.get(getattr(message, "symbol", ""), 0)
+        lane = self._lanes.lane(session.account.id, shard)
         if (code := self._busy(session, lane, cancel)) is not None:
             self._counters["rtes_busy_total"] += 1
             self._tell(session.routing_id, admission.refuse(message, *code))
@@ -178,9 +170,9 @@ class GatewayCore:
         self._counters["rtes_cancels_total" if cancel else "rtes_orders_total"] += 1
         command = (message.__struct_config__.tag, session.account.id, now_ns, *astuple(message))
         if type(message) in TO_ALL_SHARDS:
-            self._to_all_shards(session, command)
+            self._lanes.add_to_all(session.account.id, command)
         else:
-            self._batches[lane].append(command)
+            self._lanes.add(lane, command)
         session.in_flight += 1
 
     def _busy(
@@ -191,21 +183,12 @@ class GatewayCore:
         if session.state == PENDING:
             return Code.NOT_LOGGED_ON, 0, 0, 10
         reserve = 1.0 if cancel else limits.orders_share
-        held = self._senders[lane].weight + len(self._batches[lane])
+        held = self._lanes.held(lane)
         if held >= limits.lane_window * reserve:
             return Code.BUSY, limits.lane_window, held, 10
         if session.in_flight >= limits.credit * (2 if cancel else 1):
             return Code.BUSY, limits.credit, session.in_flight, 10
         return None
-
-    def _lane(self, session: Session, message: Any) -> int:
-        shard = self._shard_of.get(getattr(message, "symbol", ""), 0)
-        return lane_of(self._gateway, session.account.id % self._risks, shard)
-
-    def _to_all_shards(self, session: Session, command: Command) -> None:
-        risk = session.account.id % self._risks
-        for shard in self._matchers:
-            self._batches[lane_of(self._gateway, risk, shard)].append(command)
 
     def _other(self, session: Session, message: m.Inbound, now_ns: int) -> None:
         """Everything but orders and cancels."""
@@ -279,12 +262,10 @@ class GatewayCore:
 
     def _block(self, block: Block, now_ns: int) -> None:
         """Acknowledge our lanes, follow logons, hand each account its reports."""
-        for lane, epoch, link_no, n in block.acks:
-            if gateway_of(lane) == self._gateway:
-                self._senders[lane].ack(epoch, link_no, n)
+        self._lanes.ack(block.acks)
         for notice in block.notices:
             if notice[0] == NOTICE_LOGON:
-                self._logon(block.shard, *notice[1:], now_ns)
+                self._logon(block.shard, notice, now_ns)
         by_account = self._sessions.by_account
         for account, _first, reports, answered, data in block.chunks:
             session = by_account.get(account)
@@ -295,9 +276,10 @@ class GatewayCore:
                 self.outbox.append((CLIENTS, session.routing_id, data))
 
     def _logon(
-        self, shard: int, account: int, gateway: int, number: int, now_ns: int
+        self, shard: int, notice: Any, now_ns: int
     ) -> None:
         """The matcher sequenced a logon: the newest session of an account wins everywhere."""
+        _, account, gateway, number = notice
         session = self._sessions.find(number) if gateway == self._gateway else None
         present = self._sessions.by_account.get(account)
         if session is not None:
@@ -308,19 +290,18 @@ class GatewayCore:
             self._sessions.remove(present)
 
     def _risk(self, frame: bytes, now_ns: int) -> None:
-        if frame[:1] == b"R":
+        if frame[:1] == TOPIC_ANSWER:
             number, rows = decode(frame[3:])
             session = self._sessions.find(number)
             if session is not None:
                 self.outbox.append((CLIENTS, session.routing_id, encode(rows)))
             return
         shard, epoch, entries = decode(frame[1:])
-        known = {e[0]: (e[1], e[2], e[3], e[4]) for e in entries}
         self._risk_epochs[shard] = epoch
-        for lane, sender in self._senders.items():
-            if lane // 32 % 32 == shard:
-                again = sender.status(epoch, known.get(lane), now_ns)
-                self.outbox.extend((RISK + shard, None, f) for f in again)
+        self._to_risk(self._lanes.status(shard, epoch, entries, now_ns))
+
+    def _to_risk(self, frames: Iterable[tuple[int, bytes]]) -> None:
+        self.outbox.extend((RISK + shard, None, frame) for shard, frame in frames)
 
     def _archive(self, frame: bytes, now_ns: int) -> None:
         """A replayed block, or a piece of an account's history."""
@@ -337,11 +318,7 @@ class GatewayCore:
     # ------------------------------------------------------------ batch and time
 
     def flush(self, now_ns: int) -> None:
-        for lane, batch in self._batches.items():
-            if batch:
-                frame = self._senders[lane].push(encode(batch), len(batch), now_ns)
-                self.outbox.append((RISK + lane // 32 % 32, None, frame))
-                batch.clear()
+        self._to_risk(self._lanes.flush(now_ns))
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
 
@@ -368,7 +345,7 @@ class GatewayCore:
         """End a session and let the matcher cancel what it was asked to."""
         self._sessions.remove(session)
         command = (CMD_DISCONNECT, session.account.id, now_ns, 0, self._gateway, session.number)
-        self._to_all_shards(session, command)
+        self._lanes.add_to_all(session.account.id, command)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""
@@ -400,6 +377,6 @@ class GatewayCore:
             counters={**self._counters, "rtes_reports_total": self._reports},
             gauges={
                 "rtes_sessions": len(self._sessions),
-                "rtes_queue_depth": sum(s.weight for s in self._senders.values()),
+                "rtes_queue_depth": self._lanes.held_total,
             },
         )

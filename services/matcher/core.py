@@ -43,7 +43,7 @@ class MatcherCore:
         chunks, notices = self._execute(block.frames, block.time_ns)[1:]
         return same and encode(chunks) == encode(block.chunks) and notices == block.notices
 
-    def receive(self, _channel: int, frames: list[bytes], now_ns: int) -> None:
+    def receive(self, _channel: int, frames: list[bytes], _now_ns: int) -> None:
         for frame in frames:
             try:
                 stamp, payload = link.unpack(frame)

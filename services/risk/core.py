@@ -6,13 +6,13 @@ start nothing is taken before the matcher has fenced the risk before this one an
 been replayed up to that point.
 """
 
-import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
 from rtes.common import feed, link
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import decode, decode_commands, encode, matcher_shard_of
+from rtes.common.riskwire import QUERY, answer_topic, status_frame
 from rtes.services.risk.rules import Risk
 
 COMMANDS: Final = 1  # channel: frames from gateways
@@ -20,15 +20,7 @@ FEED: Final = 2  # channel: blocks and status of all matchers
 STATUS: Final = 3  # channel: what is expected on the links, answers to queries
 MATCHER: Final = 10  # channel of matcher shard 0
 REPLAY: Final = 50  # channel of the archive of shard 0
-QUERY: Final = 65_535  # in place of a lane: a question, outside the links
 STATUS_INTERVAL_NS: Final = 200_000_000
-TOPIC_STATUS: Final = b"S"
-TOPIC_ANSWER: Final = b"R"
-
-
-def answer_topic(gateway: int) -> bytes:
-    """What a gateway subscribes to for the answers to its questions."""
-    return TOPIC_ANSWER + struct.pack(">H", gateway)
 
 
 class RiskCore:
@@ -133,7 +125,7 @@ class RiskCore:
     def _send_status(self, now_ns: int) -> None:
         """Tell the gateways what is expected; only a ready risk asks for anything."""
         if self._ready:
-            frame = TOPIC_STATUS + encode((self._shard, self._epoch, self._links.entries()))
+            frame = status_frame(self._shard, self._epoch, self._links.entries())
             self.outbox.append((STATUS, None, frame))
         self._status_ns = now_ns
         self._status_due = False

@@ -1,0 +1,82 @@
+"""What every service's __main__ does first: arguments, configuration, pinning, reference data.
+
+The order matters: the process binds itself to its parent and its cores before any thread exists,
+and a configuration that cannot be used ends it with one line before any socket is bound.
+"""
+
+import argparse
+import gc
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rtes.common import process
+from rtes.common.clock import Clock
+from rtes.common.config import Config, ConfigError, load
+from rtes.common.loop import HEALTH_CHANNEL
+from rtes.common.paths import Paths
+from rtes.common.refdata import Account, Instrument, load_accounts, load_instruments
+from rtes.common.sockets import CurveServer, Sockets
+
+EXIT_CONFIG: Final = 64
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a service starts from."""
+
+    config: Config
+    paths: Paths
+    shard: int
+    instruments: list[Instrument]
+    accounts: list[Account]  # with their effective limits
+    clock: Clock
+    epoch: int  # of services without a disk: milliseconds of the start, larger at each start
+
+    def sockets(self) -> Sockets:
+        """Sockets with the channel to health."""
+        sockets = Sockets()
+        sockets.push(HEALTH_CHANNEL, self.paths.socket("health"))
+        return sockets
+
+    def curve_server(self) -> CurveServer | None:
+        """The exchange's key pair and who may connect; None when CURVE is off."""
+        if not self.config.security.curve:
+            return None
+        pair = json.loads(self.paths.key_file("gateway").read_text())
+        known = {a.public_key for a in self.accounts}
+        return CurveServer(pair["public_key"], pair["secret_key"], known.__contains__)
+
+
+def boot(service: str, arguments: list[str] | None = None) -> Boot:
+    """Parse --config and --shard, pin, load. Exits with EXIT_CONFIG and one line on a fault."""
+    parser = argparse.ArgumentParser(prog=f"python -m rtes.services.{service}")
+    parser.add_argument("--config", default="dev", help="profile or path of a configuration")
+    parser.add_argument("--shard", type=int, default=0)
+    options = parser.parse_args(arguments)
+    process.die_with_parent()
+    try:
+        config = load(options.config)
+        process.pin(getattr(config.cores, service), f"cores.{service}")
+        paths = Paths(config)
+        paths.prepare()
+        instruments = load_instruments(Path(config.exchange.instruments)).instruments
+        accounts = [
+            a.model_copy(update={"limits": config.limits_of(a)})
+            for a in load_accounts(paths.accounts_file).accounts
+        ]
+    except (ConfigError, process.CoreError, OSError, ValueError) as error:
+        print(f"{service}: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+    clock = Clock()
+    epoch = clock.wall_ns() // 1_000_000
+    return Boot(config, paths, options.shard, instruments, accounts, clock, epoch)
+
+
+def freeze_heap() -> None:
+    """The cores make no reference cycles: collecting would only pause them."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()

@@ -1,0 +1,34 @@
+"""The archive's process: reads the journal beside the matcher and answers for it.
+
+Exit code: 64 configuration.
+"""
+
+import sys
+from collections.abc import Iterator
+
+from rtes.common import feed, service, storage
+from rtes.common.loop import Loop
+from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
+
+
+def main() -> int:
+    start = service.boot("archive")
+    shard, paths = start.shard, start.paths
+    reader = storage.Reader(paths.journal_dir(shard))
+
+    def blocks_from(seq: int) -> Iterator[tuple[int, int, int, bytes]]:
+        for block, payload in reader.blocks_from(seq):
+            yield block.epoch, block.first_seq, block.commands, payload
+
+    core = ArchiveCore(shard, blocks_from)
+    sockets = start.sockets()
+    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
+    sockets.subscribe(FEED, [paths.socket(f"feed{shard}")], topics)
+    sockets.router(REQUESTS, paths.socket(f"archive{shard}"))
+    Loop(core, sockets, start.clock, "archive", shard).run()
+    sockets.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

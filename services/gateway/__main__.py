@@ -1,0 +1,58 @@
+"""The gateway's process. It is not ready before it has shown that it refuses an unknown key.
+
+Exit code: 64 configuration.
+"""
+
+import sys
+
+from rtes.common import feed, service
+from rtes.common.loop import Loop
+from rtes.common.refdata import Account
+from rtes.common.riskwire import TOPIC_STATUS, answer_topic
+from rtes.common.sockets import refuses_unknown_key
+from rtes.services.gateway import core as gateway
+from rtes.services.gateway.limits import GatewayLimits
+
+
+def main() -> int:
+    start = service.boot("gateway")
+    shard, config, paths = start.shard, start.config, start.paths
+    mesh, session = config.mesh, config.session
+    by_name = {a.name: a for a in start.accounts}
+    curve = start.curve_server()
+
+    def account_of(user: str, name: str) -> Account | None:
+        account = by_name.get(name)
+        if account is None or (curve is not None and account.public_key != user):
+            return None
+        return account
+
+    limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
+    core = gateway.GatewayCore(
+        shard, start.epoch, start.instruments, start.accounts, account_of, limits,
+        mesh.risk_shards, mesh.matcher_shards,
+    )  # fmt: skip
+    sockets = start.sockets()
+    endpoint = config.exchange.orders_endpoint
+    sockets.router(gateway.CLIENTS, endpoint, curve)
+    core.refuses_unknown_keys = curve is None or refuses_unknown_key(endpoint, curve.public_key)
+    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
+    feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]
+    sockets.subscribe(gateway.FEED, feeds, topics)
+    for m in range(mesh.matcher_shards):
+        sockets.dealer(gateway.ARCHIVE + m, paths.socket(f"archive{m}"))
+    statuses = [paths.socket(f"riskpub{r}") for r in range(mesh.risk_shards)]
+    sockets.subscribe(gateway.RISK_STATUS, statuses, [TOPIC_STATUS, answer_topic(shard)])
+    for r in range(mesh.risk_shards):
+        sockets.push(gateway.RISK + r, paths.socket(f"risk{r}"))
+    service.freeze_heap()
+    loop = Loop(core, sockets, start.clock, "gateway", shard, undelivered=core.undelivered)
+    loop.run()
+    core.goodbye(start.clock.wall_ns())
+    loop.step(0)
+    sockets.close(linger_ms=500)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

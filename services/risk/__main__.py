@@ -1,0 +1,34 @@
+"""The risk process of one account shard.
+
+Exit code: 64 configuration.
+"""
+
+import sys
+
+from rtes.common import feed, service
+from rtes.common.loop import Loop
+from rtes.services.risk import core as risk
+from rtes.services.risk.rules import Risk
+
+
+def main() -> int:
+    start = service.boot("risk")
+    shard, mesh, paths = start.shard, start.config.mesh, start.paths
+    rules = Risk(start.instruments, start.accounts, shard, mesh.risk_shards)
+    core = risk.RiskCore(shard, start.epoch, rules, range(mesh.matcher_shards))
+    sockets = start.sockets()
+    sockets.pull(risk.COMMANDS, paths.socket(f"risk{shard}"))
+    sockets.publish(risk.STATUS, paths.socket(f"riskpub{shard}"))
+    feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]
+    sockets.subscribe(risk.FEED, feeds, [feed.TOPIC_BLOCK, feed.TOPIC_STATUS])
+    for m in range(mesh.matcher_shards):
+        sockets.push(risk.MATCHER + m, paths.socket(f"matcher{m}"))
+        sockets.dealer(risk.REPLAY + m, paths.socket(f"archive{m}"))
+    service.freeze_heap()
+    Loop(core, sockets, start.clock, "risk", shard).run()
+    sockets.close(linger_ms=200)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
