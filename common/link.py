@@ -43,7 +43,7 @@ class Sender:
         self._first = 0  # absolute index of _held[0]
         self._bases = {0: 0}  # link -> absolute index of its n = 0
         self._peer_epoch = 0
-        self._expected = -1
+        self._expected = 0
         self._moved_ns = 0  # when the peer last made progress, or we last resent
         self._nacked_ns = 0
 
@@ -77,12 +77,12 @@ class Sender:
         else those from expected on when a gap was seen or nothing moved for a while."""
         if peer_epoch < self._peer_epoch:
             return []  # a fenced receiver still talking
-        if peer_epoch > self._peer_epoch:
-            self._peer_epoch = peer_epoch
+        known = entry is not None and entry[0] == self.epoch and entry[1] == self.link
+        successor = self._peer_epoch not in (0, peer_epoch)
+        self._peer_epoch = peer_epoch
+        if successor and not known:
             return self.renew(now_ns)
-        expected, gap = 0, False
-        if entry is not None and entry[0] == self.epoch and entry[1] == self.link:
-            expected, gap = entry[2], entry[3]
+        expected, gap = (entry[2], entry[3]) if entry is not None and known else (0, False)
         return self._catch_up(expected, gap, now_ns)
 
     def renew(self, now_ns: int) -> list[bytes]:

@@ -1,0 +1,85 @@
+"""The journal: what was appended comes back; torn tails are cut; damage stops the start."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from rtes.common import blocks, storage
+
+
+def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes]:
+    directory.mkdir(parents=True, exist_ok=True)
+    journal = storage.Journal(directory, 0, segment_bytes, fsync=True)
+    assert list(journal.recover()) == []
+    payloads = [bytes([65 + i % 26]) * (50 + i) for i in range(count)]
+    for i, payload in enumerate(payloads):
+        journal.append(1, i + 1, 1, payload)
+    journal.sync()
+    return payloads
+
+
+def read(directory: Path) -> tuple[list[bytes], storage.Journal]:
+    journal = storage.Journal(directory, 0, 4_096, fsync=False)
+    return [p for _, p in journal.recover()], journal
+
+
+def test_blocks_come_back_over_segments(tmp_path: Path) -> None:
+    payloads = write(tmp_path, 200)
+    assert len(storage.segments(tmp_path)) > 3
+    found, journal = read(tmp_path)
+    assert found == payloads
+    journal.append(2, 201, 1, b"more")
+    assert read(tmp_path)[0] == [*payloads, b"more"]
+
+
+def test_reader_starts_at_any_sequence_number(tmp_path: Path) -> None:
+    payloads = write(tmp_path, 200)
+    for seq in (1, 2, 77, 200):
+        assert [p for _, p in storage.Reader(tmp_path).blocks_from(seq)] == payloads[seq - 1 :]
+
+
+def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Path) -> None:
+    payloads = write(tmp_path / "a", 3)
+    (segment,) = storage.segments(tmp_path / "a")
+    data = segment.read_bytes()
+    ends = [b.end for b in blocks.scan(memoryview(data), 0)]
+    for size in range(ends[-1] + 1):
+        copy = tmp_path / "b"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        (copy / segment.name).write_bytes(data[:size] + b"\0" * 64)
+        found, journal = read(copy)
+        whole = sum(end <= size for end in ends)
+        assert found == payloads[:whole]
+        tail = data[ends[whole - 1] if whole else 0 : size]
+        assert (journal.torn_bytes > 0) == bool(tail.strip(b"\0"))
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
+    """In the last block it looks like a torn tail; before a valid block it refuses to start."""
+    payloads = write(tmp_path / "a", 3)
+    (segment,) = storage.segments(tmp_path / "a")
+    data = segment.read_bytes()
+    ends = [b.end for b in blocks.scan(memoryview(data), 0)]
+    copy = tmp_path / "b"
+    copy.mkdir()
+    for at in range(ends[-1]):
+        changed = bytearray(data)
+        changed[at] ^= 0xFF
+        (copy / segment.name).write_bytes(changed)
+        if at < ends[1]:
+            damaged = ends[0] if at >= ends[0] else 0
+            with pytest.raises(storage.JournalCorruptError, match=f"byte {damaged},"):
+                read(copy)
+        else:
+            assert read(copy)[0] == payloads[:2]
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    storage.lock(tmp_path)
+    with pytest.raises(storage.AlreadyRunningError, match="another matcher"):
+        storage.lock(tmp_path)
+
+
+def test_epochs_only_grow(tmp_path: Path) -> None:
+    assert [storage.next_epoch(tmp_path) for _ in range(3)] == [1, 2, 3]
