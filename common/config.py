@@ -109,6 +109,13 @@ class Journal(_Section):
     interval_ms: Annotated[int, Field(ge=1, le=10_000)] = 10
     segment_mib: Annotated[int, Field(ge=1, le=4_096)] = 64
 
+    @property
+    def sync_interval_ns(self) -> int | None:
+        """0: every batch is synced before its outcomes leave; None: never."""
+        if self.durability == "never":
+            return None
+        return 0 if self.durability == "always" else self.interval_ms * 1_000_000
+
 
 class Session(_Section):
     """What one participant's session may take up."""

@@ -100,11 +100,16 @@ class Reader:
 class Journal:
     """The writer's end. Recover first (`recover`), then append and sync."""
 
-    def __init__(self, directory: Path, shard: int, segment_bytes: int, fsync: bool) -> None:
+    def __init__(
+        self, directory: Path, shard: int, segment_bytes: int, sync_interval_ns: int | None
+    ) -> None:
+        """sync_interval_ns: 0 syncs every batch, None never, else at most that often."""
         self._directory = directory
         self._shard = shard
         self._segment_bytes = segment_bytes
-        self._fsync = fsync
+        self._sync_interval_ns = sync_interval_ns
+        self._synced_ns = 0
+        self._dirty = False
         self._fd = -1
         self._offset = 0
         self._end = 0
@@ -161,6 +166,7 @@ class Journal:
         self._offset += written
         self._crc = crc
         self.bytes_written += written
+        self._dirty = True
 
     def _next_segment(self, first_seq: int, bytes_min: int) -> None:
         path = self._directory / f"{first_seq:020d}{SEGMENT_SUFFIX}"
@@ -173,12 +179,16 @@ class Journal:
             path.unlink()
             raise
         if self._fd >= 0:
-            self.sync()
+            if self._sync_interval_ns is not None:
+                os.fdatasync(self._fd)
             os.close(self._fd)
         self._fd, self._offset, self._end = fd, 0, size
         _sync_directory(self._directory)
 
-    def sync(self) -> None:
-        """Make what was appended survive power loss, where the setting asks for it."""
-        if self._fsync and self._fd >= 0:
+    def sync(self, now_ns: int) -> None:
+        """Make what was appended survive power loss, when the setting says that it is time."""
+        interval_ns = self._sync_interval_ns
+        if self._dirty and interval_ns is not None and now_ns - self._synced_ns >= interval_ns:
             os.fdatasync(self._fd)
+            self._dirty = False
+            self._synced_ns = now_ns

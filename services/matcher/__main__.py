@@ -27,8 +27,8 @@ def main() -> int:
     core = MatcherCore(
         shard, epoch, Engine(shard, instruments, config.exchange.day_end_ns, names)
     )
-    fsync = config.journal.durability == "always"
-    journal = storage.Journal(directory, shard, config.journal.segment_mib << 20, fsync)
+    interval_ns = config.journal.sync_interval_ns
+    journal = storage.Journal(directory, shard, config.journal.segment_mib << 20, interval_ns)
     try:
         commands = recover(core, journal.recover())
     except (storage.JournalCorruptError, ReplayDivergedError) as error:
@@ -43,8 +43,8 @@ def main() -> int:
     def commit() -> None:
         if core.pending is not None:
             journal.append(epoch, *core.pending)
-            journal.sync()
             core.pending = None
+        journal.sync(start.clock.monotonic_ns())
 
     Loop(core, sockets, start.clock, "matcher", shard, commit).run()
     sockets.close(linger_ms=200)

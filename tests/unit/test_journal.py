@@ -9,17 +9,17 @@ from rtes.common import blocks, storage
 
 def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes]:
     directory.mkdir(parents=True, exist_ok=True)
-    journal = storage.Journal(directory, 0, segment_bytes, fsync=True)
+    journal = storage.Journal(directory, 0, segment_bytes, 0)
     assert list(journal.recover()) == []
     payloads = [bytes([65 + i % 26]) * (50 + i) for i in range(count)]
     for i, payload in enumerate(payloads):
         journal.append(1, i + 1, 1, payload)
-    journal.sync()
+    journal.sync(0)
     return payloads
 
 
 def read(directory: Path) -> tuple[list[bytes], storage.Journal]:
-    journal = storage.Journal(directory, 0, 4_096, fsync=False)
+    journal = storage.Journal(directory, 0, 4_096, None)
     return [p for _, p in journal.recover()], journal
 
 

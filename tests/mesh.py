@@ -1,0 +1,132 @@
+"""A real mesh for tests: the service processes on their own ports and directory, killable.
+
+The harness takes health's place on its socket, so it knows when each service is ready.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgpack
+import zmq
+from rtes.common.config import Config, load
+from rtes.common.paths import Paths
+from rtes.control.setup import setup
+
+SERVICES = ("matcher", "archive", "risk", "gateway")
+READY_S = 30.0
+
+
+def free_offset() -> int:
+    """A port_offset at which all of the exchange's ports are free."""
+    for offset in range(1_000 + os.getpid() % 500 * 20, 40_000, 20):
+        try:
+            for port in (8888, 9999, 10_000, 8080):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        return offset
+    raise RuntimeError("no free ports")
+
+
+class Mesh:
+    """Use as a context manager; `kill` and `start` act on one service."""
+
+    def __init__(
+        self, directory: Path, services: tuple[str, ...] = SERVICES, **sections: Any
+    ) -> None:
+        file = directory / "config.json"
+        tree: dict[str, Any] = {
+            "environment": "dev",
+            "mesh": {"run_dir": str(directory / "run")},
+            "exchange": {"port_offset": free_offset()},
+            "journal": {"durability": "never", "segment_mib": 8},
+            "session": {"messages_per_s_max": 1_000_000},
+            "risk": {"orders_per_s_max": 1_000_000, "open_orders_max": 100_000},
+        }
+        for section, fields in sections.items():
+            tree.setdefault(section, {}).update(fields)
+        file.write_text(json.dumps(tree))
+        self.config_file = file
+        self.config: Config = load(file, {})
+        self.paths = Paths(self.config)
+        self.services = services
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.logs = directory
+        setup(self.config)
+        self._context = zmq.Context()
+        self._health = self._context.socket(zmq.PULL)
+        self._health.bind(self.paths.socket("health"))
+        self.vitals: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> "Mesh":
+        for service in self.services:
+            self.start(service)
+        self.wait_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: object, trace: TracebackType | None
+    ) -> None:
+        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(10)
+        self._health.close(0)
+        self._context.term()
+        self.paths.clean()
+
+    def start(self, service: str) -> None:
+        log = (self.logs / f"{service}.log").open("ab")
+        command = [sys.executable, "-m", f"rtes.services.{service}", "--config"]
+        self.processes[service] = subprocess.Popen(
+            [*command, str(self.config_file)], stdout=log, stderr=log
+        )
+        log.close()
+        self.vitals.pop(service, None)
+
+    def kill(self, service: str) -> None:
+        """SIGKILL, as a crash would."""
+        self.processes[service].kill()
+        self.processes[service].wait()
+        self.vitals.pop(service, None)
+
+    def restart(self, service: str) -> None:
+        self.kill(service)
+        self.start(service)
+
+    def log(self, service: str) -> str:
+        return (self.logs / f"{service}.log").read_text()
+
+    def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Until every started service says that it is ready."""
+        deadline = time.monotonic() + timeout_s
+        while not all(self.ready(s) for s in self.processes):
+            self.hear(100)
+            for service, process in self.processes.items():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{service} ended: {self.log(service)[-2_000:]}")
+            if time.monotonic() > deadline:
+                states = {s: self.vitals.get(s, {}).get("checks") for s in self.processes}
+                raise RuntimeError(f"not ready after {timeout_s} s: {states}")
+
+    def hear(self, timeout_ms: int) -> None:
+        """Take what services say of themselves."""
+        while self._health.poll(timeout_ms):
+            vitals = msgpack.unpackb(self._health.recv())
+            process = self.processes.get(vitals["service"])
+            if process is not None and process.pid == vitals["pid"]:
+                self.vitals[vitals["service"]] = vitals
+            timeout_ms = 0
+
+    def ready(self, service: str) -> bool:
+        return bool(self.vitals.get(service, {}).get("ready"))
