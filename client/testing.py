@@ -1,6 +1,10 @@
-"""A real mesh for tests: the service processes on their own ports and directory, killable.
+"""An exchange of your own for a test: real processes, own ports and directory, killable.
 
-The harness takes health's place on its socket, so it knows when each service is ready.
+    with Mesh(tmp_path) as mesh:
+        client = Client.connect("DEMO1", **mesh.connect_arguments("DEMO1"))
+
+The harness takes health's place on its socket, so it knows when each service is ready. It starts
+without supervisord: what is killed stays dead until `start`.
 """
 
 import json
