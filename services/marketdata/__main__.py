@@ -1,0 +1,40 @@
+"""The market data publisher's process: a replica of the matcher that tells what it sees.
+
+Exit code: 64 configuration.
+"""
+
+import os
+import sys
+
+from rtes.common import feed, service
+from rtes.common.loop import Loop
+from rtes.services.marketdata import shell
+from rtes.services.marketdata.core import MarketDataCore
+from rtes.services.matcher.engine import Engine
+
+NICE = 5  # orders come first
+
+
+def main() -> int:
+    start = service.boot("marketdata")
+    os.nice(NICE)
+    shard, config, paths = start.shard, start.config, start.paths
+    instruments = [i for i in start.instruments if i.shard == shard]
+    names = {a.name: a.id for a in start.accounts}
+    engine = Engine(shard, instruments, config.exchange.day_end_ns, names)
+    core = shell.MarketDataShell(shard, MarketDataCore(engine, instruments))
+    curve = start.curve_server()
+    sockets = start.sockets()
+    sockets.publish(shell.PUBLISH, config.exchange.market_data_endpoint, curve)
+    sockets.router(shell.REQUESTS, config.exchange.snapshots_endpoint, curve)
+    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
+    sockets.subscribe(shell.FEED, [paths.socket(f"feed{shard}")], topics)
+    sockets.dealer(shell.REPLAY, paths.socket(f"archive{shard}"))
+    service.freeze_heap()
+    Loop(core, sockets, start.clock, "marketdata", shard).run()
+    sockets.close(linger_ms=200)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Between the loop and the market data core: the feed in, publications and answers out. Pure.
+
+The publisher is a follower like any other: it can fall behind, but it cannot slow an order.
+"""
+
+from typing import Any, Final
+
+from rtes.common import feed
+from rtes.common.loop import Send, Vitals
+from rtes.services.marketdata.core import MarketDataCore
+
+FEED: Final = 1  # channel: blocks and status of the matcher
+REQUESTS: Final = 2  # channel (ROUTER): snapshots and retransmission
+PUBLISH: Final = 3  # channel (PUB): topic, message
+REPLAY: Final = 4  # channel: the archive
+
+
+class MarketDataShell:
+    """One matcher shard's market data."""
+
+    def __init__(self, shard: int, core: MarketDataCore) -> None:
+        self.outbox: list[Send] = []
+        self._core = core
+        self._shard = shard
+        self._followers = feed.Followers([shard])
+        self._published = 0
+        self._requests = 0
+
+    def receive(self, channel: int, frames: list[Any], now_ns: int) -> None:
+        if channel == REQUESTS:
+            for routing_id, _user, payload in frames:
+                self._requests += 1
+                for answer in self._core.handle_request(payload):
+                    self.outbox.append((REQUESTS, routing_id, answer))
+            return
+        for frame in frames:
+            for block in self._followers.take(frame)[0]:
+                self._core.handle_block(block, now_ns)
+        if channel == REPLAY:
+            self._followers.by_shard[self._shard].answered()
+
+    def flush(self, now_ns: int) -> None:
+        for topic, payload in self._core.flush(now_ns):
+            self._published += 1
+            self.outbox.append((PUBLISH, topic, payload))
+        for shard, seq in self._followers.requests(now_ns):
+            self.outbox.append((REPLAY, None, feed.replay_request(shard, seq)))
+
+    def tick(self, now_ns: int) -> None:
+        self._core.tick(now_ns)
+
+    def vitals(self) -> Vitals:
+        follower = self._followers.by_shard[self._shard]
+        lag = follower.head_seq + 1 - follower.next_seq
+        return Vitals(
+            ready=self._followers.caught_up or (follower.epoch > 0 and lag < 100_000),
+            checks={"feed": {"ok": follower.epoch > 0, "detail": f"{lag} behind"}},
+            counters={
+                "rtes_market_data_messages_total": self._published,
+                "rtes_market_data_requests_total": self._requests,
+            },
+            gauges={"rtes_feed_lag": lag, "rtes_sequence": follower.next_seq - 1},
+        )
