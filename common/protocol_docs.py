@@ -36,6 +36,8 @@ implementation against them.
 
 - Orders and reports: a DEALER socket to the gateway's ROUTER (TCP 8888 in dev), with CURVE. The
   account is the one that the CURVE key belongs to; nothing in a message can change it.
+- Market data: a SUB socket to the publisher (TCP 9999 in dev), and a DEALER socket to the next
+  port for snapshots and retransmission, both with CURVE.
 - Each frame holds one message, or a batch: an array of up to {messages.BATCH_MESSAGES_MAX}
   messages. A frame is at most {messages.FRAME_BYTES_MAX:,} bytes. The exchange's order and query
   answers come as batches.

@@ -12,11 +12,16 @@ from typing import Any, get_args
 import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
-from rtes.common import messages, protocol_docs
+from rtes.common import marketdata, messages, protocol_docs
 from rtes.common.refusals import CATALOGUE
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-UNIONS: dict[str, Any] = {"inbound": messages.Inbound, "outbound": messages.Outbound}
+UNIONS: dict[str, Any] = {
+    "inbound": messages.Inbound,
+    "outbound": messages.Outbound,
+    "market_data": marketdata.Published,
+    "market_data_queries": marketdata.MarketDataQuery,
+}
 DECODERS = {name: msgspec.msgpack.Decoder(union) for name, union in UNIONS.items()}
 
 
@@ -29,9 +34,13 @@ VECTORS = [(name, row) for name in UNIONS for row in vectors(name)]
 IDS = [f"{name}-{row['message']}" for name, row in VECTORS]
 
 
+def struct_of(row: Any) -> Any:
+    return getattr(messages, row["message"], None) or getattr(marketdata, row["message"])
+
+
 def message_of(row: Any) -> Any:
     """Built the way JSON says it, so that enums and ranges are checked too."""
-    struct = getattr(messages, row["message"])
+    struct = struct_of(row)
     fields = [struct.__struct_config__.tag, *row["fields"].values()]
     assert tuple(row["fields"]) == struct.__struct_fields__
     return msgspec.convert(fields, struct)
@@ -50,7 +59,7 @@ def test_decodes_the_golden_bytes(name: str, row: Any) -> None:
 @pytest.mark.parametrize(("name", "row"), VECTORS, ids=IDS)
 def test_plain_msgpack_reads_and_writes_the_same(name: str, row: Any) -> None:
     tag, *values = msgpack.unpackb(bytes.fromhex(row["bytes"]))
-    assert tag == getattr(messages, row["message"]).__struct_config__.tag
+    assert tag == struct_of(row).__struct_config__.tag
     assert values == list(row["fields"].values())
     assert msgpack.packb([tag, *values]).hex() == row["bytes"]
 
@@ -93,7 +102,7 @@ def test_the_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_names_every_field_and_refusal() -> None:
     page = protocol_docs.page()
-    for struct in (*get_args(messages.Inbound), *get_args(messages.Outbound)):
+    for struct in (s for union in UNIONS.values() for s in get_args(union)):
         for field in struct.__struct_fields__:
             assert f"`{field}`" in page
     assert all(f"| {int(code)} | {code.name} |" in page for code in CATALOGUE)
