@@ -17,6 +17,9 @@ from rtes.common.messages import (
 )
 from rtes.common.refusals import Code, explain
 
+# what decoding of hostile bytes raises: not all of it is msgspec's own error
+UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
+
 _decode_one = msgspec.msgpack.Decoder(Inbound).decode
 _decode_batch = msgspec.msgpack.Decoder(list[Inbound]).decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -36,7 +39,7 @@ def read(frame: bytes) -> tuple[list[Inbound], list[Reject]]:
                 return messages, []
             return [], [_reject(Code.TOO_LARGE, limit=BATCH_MESSAGES_MAX, value=len(messages))]
         return [_decode_one(frame)], []
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return _one_by_one(frame)
 
 
@@ -54,14 +57,14 @@ def _one_by_one(frame: bytes) -> tuple[list[Inbound], list[Reject]]:
     rejects: list[Reject] = []
     try:
         raws = [bytes(r) for r in _decode_raw(frame)] if _is_batch(frame) else [frame]
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return [], [_reject(Code.MALFORMED)]
     if len(raws) > BATCH_MESSAGES_MAX:
         return [], [_reject(Code.TOO_LARGE, limit=BATCH_MESSAGES_MAX, value=len(raws))]
     for raw in raws:
         try:
             messages.append(_decode_one(raw))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             rejects.append(_diagnose(raw, error))
     return messages, rejects
 
@@ -70,7 +73,7 @@ def _diagnose(raw: bytes, error: Exception) -> Reject:
     """Name the message type, the field and the value, as far as they can be read."""
     try:
         parts = _TYPE.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return _reject(Code.MALFORMED)
     message = _INBOUND.get(parts[0]) if parts and isinstance(parts[0], str) else None
     if message is None:
