@@ -110,3 +110,36 @@ class CancelOnDisconnect(IntEnum):
 class Role(StrEnum):
     PARTICIPANT = "participant"
     OPERATOR = "operator"
+
+
+class Channel(StrEnum):
+    """Market data channels: the first part of the topic, `top.AAPL`."""
+
+    TOP = "top"
+    DEPTH = "depth"
+    TRADES = "trades"
+    ORDERS = "orders"
+    STATUS = "status"
+    CONFLATED = "conflated"
+
+
+class MdUpdateAction(StrEnum):
+    """MDUpdateAction (279)."""
+
+    NEW = "0"
+    CHANGE = "1"
+    DELETE = "2"
+
+
+class MdEntryType(StrEnum):
+    """MDEntryType (269)."""
+
+    BID = "0"
+    OFFER = "1"
+
+
+class SecurityTradingStatus(IntEnum):
+    """SecurityTradingStatus (326)."""
+
+    HALT = 2
+    READY_TO_TRADE = 17
