@@ -1,0 +1,354 @@
+"""What an account holds: open orders, positions, and what both take up of its limits.
+
+Invariants: everything but what is in flight is a projection of the feed, so that a risk that
+starts anew arrives at the same; a report counts once, by its number; what an order reserves is
+the worst that it and the replaces in flight may still do; an order that is gone reserves nothing.
+Credit used in a symbol is the worst of both sides: the position's cost with all buys done, or
+with all sells done. An order that would only reduce a position therefore takes up none.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from rtes.common.enums import ExecType, Role, Side
+from rtes.common.records import Report
+from rtes.common.refdata import Account, Instrument
+
+# positions in an ExecutionReport and in an OrderCancelReject
+R_TYPE: Final = 0
+R_SEQ: Final = 2
+R_CL_ORD_ID: Final = 5
+R_REFUSED_ID: Final = 3  # OrderCancelReject
+R_EXEC_TYPE: Final = 3
+R_SYMBOL: Final = 8
+R_SIDE: Final = 9
+R_LEAVES: Final = 10
+R_CUM: Final = 11
+R_PRICE: Final = 14
+R_LAST_QTY: Final = 15
+R_LAST_PX: Final = 16
+R_MATCH_ID: Final = 17
+R_ORIG_CL_ORD_ID: Final = 19
+
+BUY: Final = str(Side.BUY.value)
+TRADE: Final = str(ExecType.TRADE.value)
+_REJECTED: Final = str(ExecType.REJECTED.value)
+_REPLACED: Final = str(ExecType.REPLACED.value)
+_ORDER_STATUS: Final = str(ExecType.ORDER_STATUS.value)
+_SEQUENCED: Final = ("8", "9", "r", "UM", "DI")
+_WITH_ID: Final = ("9", "r")  # carry the request's id at R_REFUSED_ID
+
+
+class Market:
+    """What all accounts share of one instrument. reference: last trade price, before the first
+    trade the instrument's own; 0 when there is none yet."""
+
+    __slots__ = (
+        "halted", "lot", "match_id", "qty_max", "qty_min", "reference", "shard", "symbol", "tick",
+    )  # fmt: skip
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.symbol: str = instrument.symbol
+        self.shard: int = instrument.shard
+        self.tick: int = instrument.min_price_increment
+        self.lot: int = instrument.round_lot
+        self.qty_min: int = instrument.min_trade_vol
+        self.qty_max: int = instrument.max_trade_vol
+        self.reference: int = instrument.reference_price
+        self.match_id: int = 0  # of the trade that made the reference
+        self.halted: bool = False
+
+    def traded(self, match_id: int, price: int) -> None:
+        """Chunks of a block are in no order of time, trade numbers are."""
+        if match_id > self.match_id:
+            self.match_id = match_id
+            self.reference = price
+
+
+class Order:
+    """An open order. confirmed: the matcher has told it; before that it may still be refused.
+    replaces: those in flight, by their id, as (order_qty, price it is valued at)."""
+
+    __slots__ = (
+        "buy", "cl_ord_id", "confirmed", "cum", "leaves", "position", "price", "replaces",
+        "reserved_notional", "reserved_qty",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        position: "Position",
+        cl_ord_id: int,
+        buy: bool,
+        leaves: int,
+        price: int,
+        reserved_qty: int = 0,
+        reserved_notional: int = 0,
+    ) -> None:
+        self.position: Position = position
+        self.cl_ord_id: int = cl_ord_id
+        self.buy: bool = buy
+        self.leaves: int = leaves
+        self.cum: int = 0
+        self.price: int = price
+        self.confirmed: bool = False
+        self.replaces: dict[int, tuple[int, int]] | None = None
+        self.reserved_qty: int = reserved_qty
+        self.reserved_notional: int = reserved_notional
+
+    def worst(self) -> tuple[int, int]:
+        """(quantity, notional) that it and the replaces in flight may still trade."""
+        qty = self.leaves
+        notional = qty * self.price
+        if self.replaces:
+            for order_qty, price in self.replaces.values():
+                left = order_qty - self.cum
+                qty = max(qty, left)
+                notional = max(notional, left * price)
+        return qty, notional
+
+
+class Ledger:
+    """An account at one matcher shard. mark: no id up to it will be executed from now on, the
+    matcher answers it from memory; told_mark: as far as the feed has shown. orders holds every
+    open order by its id and by the ids of the replaces in flight."""
+
+    __slots__ = ("last_seq", "mark", "orders", "told_mark")
+
+    def __init__(self) -> None:
+        self.last_seq: int = 0
+        self.mark: int = 0
+        self.told_mark: int = 0
+        self.orders: dict[int, Order] = {}
+
+    def saw(self, cl_ord_id: int) -> None:
+        self.told_mark = max(self.told_mark, cl_ord_id)
+        self.mark = max(self.mark, cl_ord_id)
+
+    def refused(self, cl_ord_id: int) -> None:
+        """Free what an order or a replace in flight had reserved. A confirmed order stays: what
+        was refused then is another request that used its id."""
+        order = self.orders.get(cl_ord_id)
+        if order is None:
+            return
+        if order.cl_ord_id == cl_ord_id:
+            if not order.confirmed:
+                self.remove(order)
+            return
+        assert order.replaces is not None
+        del order.replaces[cl_ord_id], self.orders[cl_ord_id]
+        order.position.hold(order, *order.worst())
+
+    def remove(self, order: Order) -> None:
+        """The order is gone, and with it every replace in flight."""
+        del self.orders[order.cl_ord_id]
+        if order.replaces:
+            for cl_ord_id in order.replaces:
+                del self.orders[cl_ord_id]
+        position = order.position
+        position.hold(order, 0, 0)
+        position.open_orders -= 1
+        position.exposure.open_orders -= 1
+
+    def rename(self, order: Order, cl_ord_id: int) -> None:
+        """A replace was done."""
+        del self.orders[order.cl_ord_id]
+        self.orders[cl_ord_id] = order
+        order.cl_ord_id = cl_ord_id
+        if order.replaces:
+            order.replaces.pop(cl_ord_id, None)
+
+
+class Position:
+    """An account in one symbol. cost: what the net position was bought for at its average
+    price, negative when short; notionals and cost in ticks x lots. band_low and band_high are
+    the account's price band around band_reference."""
+
+    __slots__ = (
+        "band_high", "band_low", "band_reference", "buy_notional", "buy_qty", "cost",
+        "credit_used", "exposure", "ledger", "market", "net_qty", "open_orders",
+        "sell_notional", "sell_qty", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, exposure: "Exposure", market: Market, ledger: Ledger) -> None:
+        self.exposure: Exposure = exposure
+        self.market: Market = market
+        self.ledger: Ledger = ledger
+        self.net_qty: int = 0
+        self.cost: int = 0
+        self.open_orders: int = 0
+        self.buy_qty: int = 0
+        self.sell_qty: int = 0
+        self.buy_notional: int = 0
+        self.sell_notional: int = 0
+        self.credit_used: int = 0
+        self.band_reference: int = 0
+        self.band_low: int = 0
+        self.band_high: int = 0
+        self.suspended: bool = False
+
+    def move_band(self) -> None:
+        reference = self.market.reference
+        width = reference * self.exposure.band_ppm // 1_000_000
+        self.band_reference = reference
+        self.band_low = reference - width
+        self.band_high = reference + width
+
+    def add(self, order: Order) -> None:
+        """An order is new here, accepted by risk or told by the matcher."""
+        self.ledger.orders[order.cl_ord_id] = order
+        self.open_orders += 1
+        self.exposure.open_orders += 1
+
+    def hold(self, order: Order, qty: int, notional: int) -> None:
+        """Make qty and notional all that the order reserves."""
+        if order.buy:
+            self.buy_qty += qty - order.reserved_qty
+            self.buy_notional += notional - order.reserved_notional
+        else:
+            self.sell_qty += qty - order.reserved_qty
+            self.sell_notional += notional - order.reserved_notional
+        order.reserved_qty = qty
+        order.reserved_notional = notional
+        self.value()
+
+    def value(self) -> None:
+        """Bring the credit used up to date."""
+        used = max(self.cost + self.buy_notional, self.sell_notional - self.cost)
+        self.exposure.credit_used += used - self.credit_used
+        self.credit_used = used
+
+    def fill(self, buy: bool, qty: int, price: int) -> None:
+        """Turn qty into position. The caller then says what the order still reserves."""
+        signed = qty if buy else -qty
+        self.net_qty, self.cost = after_fill(self.net_qty, self.cost, signed, price)
+
+
+def after_fill(net_qty: int, cost: int, qty: int, price: int) -> tuple[int, int]:
+    """Position and cost after qty (negative: sold) at price: what is added counts at its price,
+    what is closed leaves the average price as it was."""
+    left = net_qty + qty
+    if net_qty == 0 or (net_qty > 0) == (qty > 0):
+        return left, cost + qty * price
+    if left == 0:
+        return 0, 0
+    if (left > 0) == (net_qty > 0):
+        return left, cost * left // net_qty
+    return left, left * price
+
+
+class Exposure:
+    """One account: its limits, what it takes up of them, and its kill switches."""
+
+    __slots__ = (
+        "account", "band_ppm", "credit_max", "credit_used", "ledgers", "markets", "name",
+        "notional_max", "open_orders", "open_orders_max", "operator", "order_qty_max",
+        "orders_in_second", "orders_per_s_max", "position_max", "positions", "second_ns",
+        "session_suspended", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, account: Account, markets: Mapping[str, Market]) -> None:
+        limits = account.limits
+        self.account: int = account.id
+        self.name: str = account.name
+        self.operator: bool = account.role is Role.OPERATOR
+        self.order_qty_max: int = limits.order_qty_max
+        self.notional_max: int = limits.notional_max
+        self.band_ppm: int = round(limits.band_percent * 10_000)
+        self.orders_per_s_max: int = limits.orders_per_s_max
+        self.open_orders_max: int = limits.open_orders_max
+        self.position_max: int = limits.position_max
+        self.credit_max: int = limits.credit_max
+        self.markets: Mapping[str, Market] = markets
+        self.positions: dict[str, Position] = {}
+        self.ledgers: dict[int, Ledger] = {}
+        self.open_orders: int = 0
+        self.credit_used: int = 0
+        self.second_ns: int = 0
+        self.orders_in_second: int = 0
+        self.suspended: bool = False
+        self.session_suspended: bool = False
+
+    def ledger(self, shard: int) -> Ledger:
+        ledger = self.ledgers.get(shard)
+        if ledger is None:
+            ledger = self.ledgers[shard] = Ledger()
+        return ledger
+
+    def position(self, symbol: str) -> Position | None:
+        """None when the symbol is not listed."""
+        position = self.positions.get(symbol)
+        if position is None:
+            market = self.markets.get(symbol)
+            if market is None:
+                return None
+            position = Position(self, market, self.ledger(market.shard))
+            self.positions[symbol] = position
+        return position
+
+    def told(self, shard: int, reports: list[Report]) -> None:
+        """Follow what a matcher told the account."""
+        ledger = self.ledger(shard)
+        for report in reports:
+            kind = report[R_TYPE]
+            if kind not in _SEQUENCED:
+                continue
+            if report[R_SEQ] <= ledger.last_seq:
+                _repeated(ledger, report)
+                continue
+            ledger.last_seq = report[R_SEQ]
+            if kind == "8":
+                self._executed(ledger, report)
+            elif kind in _WITH_ID:
+                ledger.saw(report[R_REFUSED_ID])
+                ledger.refused(report[R_REFUSED_ID])
+
+    def _executed(self, ledger: Ledger, report: Report) -> None:
+        exec_type = report[R_EXEC_TYPE]
+        if exec_type == _ORDER_STATUS:
+            return
+        cl_ord_id = report[R_CL_ORD_ID]
+        ledger.saw(cl_ord_id)
+        if exec_type == _REJECTED:
+            ledger.refused(cl_ord_id)
+            return
+        order = self._order(ledger, report)
+        if order is None:
+            return
+        position = order.position
+        if exec_type == TRADE:
+            position.fill(order.buy, report[R_LAST_QTY], report[R_LAST_PX])
+        if report[R_LEAVES] == 0:
+            ledger.remove(order)
+            return
+        if exec_type == _REPLACED:
+            ledger.rename(order, cl_ord_id)
+        order.leaves = report[R_LEAVES]
+        order.cum = report[R_CUM]
+        if len(report) > R_PRICE and report[R_PRICE]:
+            order.price = report[R_PRICE]
+        elif not order.confirmed:
+            order.price = position.market.reference  # as a risk that starts anew would
+        order.confirmed = True
+        position.hold(order, *order.worst())
+
+    def _order(self, ledger: Ledger, report: Report) -> Order | None:
+        """The order a report is about; one not known yet is taken in."""
+        orig = report[R_ORIG_CL_ORD_ID] if len(report) > R_ORIG_CL_ORD_ID else 0
+        order = ledger.orders.get(orig or report[R_CL_ORD_ID])
+        if order is None and orig:
+            order = ledger.orders.get(report[R_CL_ORD_ID])
+        if order is None:
+            position = self.position(report[R_SYMBOL])
+            if position is None:
+                return None  # no longer listed
+            order = Order(position, report[R_CL_ORD_ID], report[R_SIDE] == BUY, 0, 0)
+            position.add(order)
+        return order
+
+
+def _repeated(ledger: Ledger, report: Report) -> None:
+    """An outcome told again says that its id was used before: nothing of it is in flight."""
+    if report[R_TYPE] == "8":
+        ledger.refused(report[R_CL_ORD_ID])
+    elif report[R_TYPE] in _WITH_ID:
+        ledger.refused(report[R_REFUSED_ID])

@@ -1,0 +1,247 @@
+"""The rules: whether an order may trade, decided from the order and its account's exposure.
+
+Invariants: a refusal changes no exposure, an approval reserves all it may use; cancels and
+questions always pass; a request whose id is not above the account's mark passes unreserved,
+because the matcher answers it from memory and never executes it (so DUPLICATE_ID is never said
+here); a replace needs room only for what it adds. Credit and notional are in ticks x lots; orders
+without a limit price are valued at the reference price, and trades at other prices than reserved
+may move credit beyond its limit, until which nothing that needs more is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rtes.common.enums import PartyAction
+from rtes.common.messages import PositionReport
+from rtes.common.records import (
+    C_ACCOUNT,
+    C_TYPE,
+    NOTICE_LOGON,
+    NOTICE_PARTY,
+    Block,
+    Command,
+    Report,
+    decode_reports,
+)
+from rtes.common.refdata import Account, Instrument
+from rtes.common.refusals import Code
+from rtes.services.risk import snapshot
+from rtes.services.risk.checks import (
+    GTD,
+    LIMIT,
+    Refused,
+    reserve,
+    wrong_fields,
+    wrong_lots,
+    wrong_terms,
+)
+from rtes.services.risk.exposure import (
+    BUY,
+    R_EXEC_TYPE,
+    R_LAST_PX,
+    R_MATCH_ID,
+    R_SYMBOL,
+    R_TYPE,
+    TRADE,
+    Exposure,
+    Market,
+    Order,
+    Position,
+)
+
+
+class Risk:
+    """Risk for the accounts of one shard: those with account % shards == shard."""
+
+    __slots__ = ("_exposures", "_markets")
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        accounts: Sequence[Account],
+        shard: int = 0,
+        shards: int = 1,
+    ) -> None:
+        self._markets: dict[str, Market] = {i.symbol: Market(i) for i in instruments}
+        self._exposures: dict[int, Exposure] = {
+            a.id: Exposure(a, self._markets) for a in accounts if a.id % shards == shard
+        }
+
+    # ------------------------------------------------------------ commands
+
+    def check(self, command: Command) -> Refused | None:
+        """None: approved, and what it may use is reserved."""
+        exposure = self._exposures.get(command[C_ACCOUNT])
+        if exposure is None:
+            return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
+        kind = command[C_TYPE]
+        if kind == "D":
+            return _new_order(exposure, command)
+        if kind == "G":
+            return _replace(exposure, command)
+        if kind == "DH" and not exposure.operator:
+            return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
+        return None
+
+    # ------------------------------------------------------------ the feed
+
+    def apply_block(self, block: Block) -> None:
+        """Follow one block. Blocks come in order and once (see rtes.common.feed)."""
+        for account, _first, _reports, _answered, data in block.chunks:
+            reports = decode_reports(data)
+            self._follow_trades(reports)
+            exposure = self._exposures.get(account)
+            if exposure is not None:
+                exposure.told(block.shard, reports)
+        for notice in block.notices:
+            if notice[0] == NOTICE_PARTY:
+                self._party(*notice[1:])
+            elif notice[0] == NOTICE_LOGON:
+                exposure = self._exposures.get(notice[1])
+                if exposure is not None:
+                    exposure.session_suspended = False
+
+    def _follow_trades(self, reports: list[Report]) -> None:
+        """Reference prices come from the trades of all accounts, not of this shard's only."""
+        for report in reports:
+            if report[R_TYPE] == "8" and report[R_EXEC_TYPE] == TRADE:
+                market = self._markets.get(report[R_SYMBOL])
+                if market is not None:
+                    market.traded(report[R_MATCH_ID], report[R_LAST_PX])
+
+    def _party(self, action: int, account: int, symbol: str, session: int) -> None:
+        """A kill switch: of an account, its session, its trading in a symbol, or a symbol."""
+        on = action != PartyAction.REINSTATE
+        if not account:
+            market = self._markets.get(symbol)
+            if market is not None:
+                market.halted = on
+            return
+        exposure = self._exposures.get(account)
+        if exposure is None:
+            return  # of another shard
+        if session:
+            exposure.session_suspended = on
+        elif not symbol:
+            exposure.suspended = on
+        elif (position := exposure.position(symbol)) is not None:
+            position.suspended = on
+
+    # ------------------------------------------------------------ questions and snapshots
+
+    def usage(self, account: int, pos_req_id: str = "") -> list[PositionReport]:
+        """Positions and open orders by symbol, then the account's limits and usage."""
+        exposure = self._exposures.get(account)
+        if exposure is None:
+            return []
+        held = sorted(s for s, p in exposure.positions.items() if p.net_qty or p.open_orders)
+        rows = [_row(exposure.positions[s], pos_req_id, len(held) + 1) for s in held]
+        rows.append(_total_row(exposure, pos_req_id, len(held) + 1))
+        return rows
+
+    def state(self) -> dict[str, Any]:
+        """The projection as plain values, see rtes.services.risk.snapshot."""
+        return snapshot.state(self._markets.values(), self._exposures.values())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take in a state before the first block; one per matcher shard, or one of all."""
+        snapshot.restore(state, self._markets, self._exposures)
+
+
+# ---------------------------------------------------------------- orders and replaces
+
+
+def _new_order(exposure: Exposure, command: Command) -> Refused | None:
+    (
+        _, _, received_ns, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
+        display_qty, min_qty, expire_time, _, _,
+    ) = command  # fmt: skip
+    position = exposure.positions.get(symbol)
+    if position is None:
+        position = exposure.position(symbol)
+    if position is not None:
+        ledger = position.ledger
+        if cl_ord_id <= ledger.mark:
+            return None
+        ledger.mark = cl_ord_id  # refused or not: the matcher will have seen it
+    special = stop_px or exec_inst or display_qty or min_qty or expire_time
+    if special or not price or ord_type != LIMIT or tif == GTD:
+        refused = wrong_fields(command)
+        if refused is not None:
+            return refused
+    if position is None:
+        return Code.UNKNOWN_SYMBOL, 0, 0
+    if display_qty or min_qty:
+        refused = wrong_lots(position.market, command)
+        if refused is not None:
+            return refused
+    valued = price or position.market.reference
+    notional = qty * valued
+    refused = wrong_terms(exposure, position, qty, price, stop_px, notional, received_ns)
+    if refused is not None:
+        return refused
+    if exposure.open_orders >= exposure.open_orders_max:
+        return Code.OPEN_ORDERS, exposure.open_orders_max, exposure.open_orders + 1
+    buy = side == BUY
+    refused = reserve(exposure, position, buy, qty, notional)
+    if refused is not None:
+        return refused
+    position.add(Order(position, cl_ord_id, buy, qty, valued, qty, notional))
+    return None
+
+
+def _replace(exposure: Exposure, command: Command) -> Refused | None:
+    """Whether the fields fit the order's type is for the matcher to say, which knows it."""
+    _, _, received_ns, cl_ord_id, symbol, orig_cl_ord_id, qty, price, stop_px = command
+    position = exposure.position(symbol)
+    if position is None:
+        return Code.UNKNOWN_SYMBOL, 0, 0
+    ledger = position.ledger
+    if cl_ord_id <= ledger.mark:
+        return None
+    ledger.mark = cl_ord_id
+    order = ledger.orders.get(orig_cl_ord_id)
+    if order is None:
+        return None  # the matcher knows no such order either, and says so
+    position = order.position
+    valued = price or order.price
+    refused = wrong_terms(exposure, position, qty, price, stop_px, qty * valued, received_ns)
+    if refused is not None:
+        return refused
+    left = qty - order.cum
+    more_qty = max(0, left - order.reserved_qty)
+    more_notional = max(0, left * valued - order.reserved_notional)
+    refused = reserve(exposure, position, order.buy, more_qty, more_notional)
+    if refused is not None:
+        return refused
+    order.reserved_qty += more_qty
+    order.reserved_notional += more_notional
+    if order.replaces is None:
+        order.replaces = {}
+    order.replaces[cl_ord_id] = (qty, valued)
+    ledger.orders[cl_ord_id] = order
+    return None
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _row(position: Position, pos_req_id: str, rows: int) -> PositionReport:
+    exposure = position.exposure
+    suspended = position.suspended or position.market.halted
+    return PositionReport(
+        pos_req_id, rows, exposure.name, position.market.symbol, position.net_qty,
+        position.buy_qty, position.sell_qty, position.open_orders, exposure.open_orders_max,
+        exposure.position_max, position.credit_used, exposure.credit_max, int(suspended),
+    )  # fmt: skip
+
+
+def _total_row(exposure: Exposure, pos_req_id: str, rows: int) -> PositionReport:
+    suspended = exposure.suspended or exposure.session_suspended
+    return PositionReport(
+        pos_req_id, rows, exposure.name, "", 0,
+        sum(p.buy_qty for p in exposure.positions.values()),
+        sum(p.sell_qty for p in exposure.positions.values()),
+        exposure.open_orders, exposure.open_orders_max, exposure.position_max,
+        exposure.credit_used, exposure.credit_max, int(suspended),
+    )  # fmt: skip
