@@ -1,0 +1,162 @@
+"""Orders, price levels and participants: the matcher's state, without behaviour of its own.
+
+Invariants: leaves = order_qty - cum while an order is open; shown <= leaves; an order is in
+exactly one level (resting), in a stop queue (waiting), or closed.
+"""
+
+from collections import deque
+from typing import Any, Final
+
+OUTCOMES_KEPT: Final = 1_024
+
+WAITING: Final = 0  # a stop that has not triggered
+ACTIVE: Final = 1  # being matched
+RESTING: Final = 2
+CLOSED: Final = 3
+
+
+class Participant:
+    """What the matcher knows of one account."""
+
+    __slots__ = (
+        "account",
+        "answered",
+        "cancel_on_disconnect",
+        "first_seq_num",
+        "gateway",
+        "mark",
+        "next_seq_num",
+        "orders",
+        "outcomes",
+        "reports",
+        "session",
+    )
+
+    def __init__(self, account: int) -> None:
+        self.account = account
+        self.mark = 0  # highest cl_ord_id seen
+        self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
+        # (cl_ord_id, command from cl_ord_id on, first report)
+        self.outcomes: deque[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = deque(
+            maxlen=OUTCOMES_KEPT
+        )
+        self.next_seq_num = 1
+        self.first_seq_num = 1  # of this block
+        self.reports: list[tuple[Any, ...]] = []  # of this block
+        self.answered = 0
+        self.gateway = -1
+        self.session = 0
+        self.cancel_on_disconnect = 0
+
+
+class Order:
+    """One order. Quantities in lots, prices in ticks."""
+
+    __slots__ = (
+        "cl_ord_id",
+        "cum",
+        "display_qty",
+        "exec_inst",
+        "expire_ns",
+        "leaves",
+        "level",
+        "min_qty",
+        "next",
+        "ord_type",
+        "order_id",
+        "order_qty",
+        "owner",
+        "prev",
+        "price",
+        "shown",
+        "side",
+        "smp_id",
+        "smp_instruction",
+        "state",
+        "stop_px",
+        "symbol",
+        "time_in_force",
+    )
+
+    cl_ord_id: int
+    symbol: str
+    side: str
+    order_qty: int
+    ord_type: str
+    price: int
+    time_in_force: str
+    stop_px: int
+    exec_inst: str
+    display_qty: int
+    min_qty: int
+    expire_ns: int
+    smp_id: int
+    smp_instruction: int
+
+    def __init__(self, owner: Participant, order_id: int, command: tuple[Any, ...]) -> None:
+        (
+            self.cl_ord_id,
+            self.symbol,
+            self.side,
+            self.order_qty,
+            self.ord_type,
+            self.price,
+            self.time_in_force,
+            self.stop_px,
+            self.exec_inst,
+            self.display_qty,
+            self.min_qty,
+            self.expire_ns,
+            self.smp_id,
+            self.smp_instruction,
+        ) = command[3:]
+        self.owner = owner
+        self.order_id = order_id
+        self.leaves: int = self.order_qty
+        self.cum = 0
+        self.shown = 0
+        self.state = ACTIVE
+        self.level: Level | None = None
+        self.prev: Order | None = None
+        self.next: Order | None = None
+
+
+class Level:
+    """The queue at one price, first in first out."""
+
+    __slots__ = ("count", "head", "price", "shown", "tail")
+
+    def __init__(self, price: int) -> None:
+        self.price = price
+        self.shown = 0  # quantity on display
+        self.count = 0
+        self.head: Order | None = None
+        self.tail: Order | None = None
+
+    def append(self, order: Order) -> None:
+        """Put order at the tail with its shown quantity."""
+        order.level = self
+        order.prev = self.tail
+        if self.tail is None:
+            self.head = order
+        else:
+            self.tail.next = order
+        self.tail = order
+        self.count += 1
+        self.shown += order.shown
+
+    def unlink(self, order: Order) -> None:
+        """Take order out; its links are cleared so that no cycle keeps it alive."""
+        before, after = order.prev, order.next
+        if before is None:
+            self.head = after
+        else:
+            before.next = after
+        if after is None:
+            self.tail = before
+        else:
+            after.prev = before
+        order.prev = order.next = None
+        order.level = None
+        self.count -= 1
+        self.shown -= order.shown
