@@ -128,8 +128,8 @@ class MarketDataHeartbeat(_Message, frozen=True, tag="0"):
 
 class SnapshotFullRefresh(_Message, frozen=True, tag="W"):
     """Heads each frame of a snapshot: the channel's state after rpt_seq. Entries follow in the
-    frame as the channel's own messages with md_update_action New: levels best first, orders by
-    priority. trades holds the last trade, if any."""
+    frame as the channel's own messages with md_update_action New: levels best first, the
+    orders of a level by priority. trades holds the last trade, if any."""
 
     epoch: Epoch
     rpt_seq: RptSeq

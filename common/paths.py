@@ -1,4 +1,5 @@
-"""Where run-time state lies: everything derives from the configuration's run_dir.
+"""Where run-time state lies: var/ of the checkout for what supervisord keeps, and in it, for
+each profile, the configuration's run_dir for what the exchange keeps.
 
 Sockets between the services are files too. Where their path would be longer than the kernel
 takes, they lie in a directory of /tmp whose name is the hash of run_dir, so that two checkouts
@@ -12,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from rtes.common.config import Config
+from rtes.common.config import Config, checkout
 
 SOCKET_PATH_BYTES_MAX: Final = 100  # the kernel's limit is 107; ZeroMQ and supervisord add a few
 _SOCKET_NAME_BYTES_MAX: Final = 24
@@ -22,11 +23,12 @@ class Paths:
     """The places of one mesh."""
 
     def __init__(self, config: Config) -> None:
+        self.state_dir = checkout() / "var"
+        self.log_dir = self.state_dir / "log"
         self.run_dir: Path = config.mesh.run_dir
         self.keys_dir = self.run_dir / "keys"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"
-        self.log_dir = self.run_dir / "log"
         self.socket_dir = self._socket_dir()
 
     def journal_dir(self, shard: int) -> Path:

@@ -26,12 +26,8 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def pin(cores: Sequence[int], setting: str) -> None:
-    """Run on these cores only; empty: leave it to the kernel. Raises CoreError.
-
-    setting is the name of the configuration's field, for the message."""
-    if not cores:
-        return
+def check_cores(cores: Sequence[int], setting: str) -> None:
+    """Raises CoreError when this process may not use one of them; setting names the field."""
     available = os.sched_getaffinity(0)
     missing = [core for core in cores if core not in available]
     if missing:
@@ -39,4 +35,10 @@ def pin(cores: Sequence[int], setting: str) -> None:
             f"{setting} = {list(cores)}: core {missing[0]} does not exist here; "
             f"this process may use {sorted(available)}"
         )
-    os.sched_setaffinity(0, cores)
+
+
+def pin(cores: Sequence[int], setting: str) -> None:
+    """Run on these cores only; empty: leave it to the kernel. Raises CoreError."""
+    check_cores(cores, setting)
+    if cores:
+        os.sched_setaffinity(0, cores)

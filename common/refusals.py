@@ -79,8 +79,8 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.SESSION_SUSPENDED: Refusal(15, 1, "session is suspended by an operator"),
     Code.NO_REFERENCE_PRICE: Refusal(19, 55, "no reference price for this instrument"),
     Code.EXPIRE_TIME_PAST: Refusal(4, 126, "expire_time {value} is not after {limit}"),
-    Code.UNKNOWN_ORDER: Refusal(5, 41, "no such order in this account"),
-    Code.TOO_LATE: Refusal(4, 41, "order is no longer open"),
+    Code.UNKNOWN_ORDER: Refusal(5, 41, "no order {value}; the highest cl_ord_id used is {limit}"),
+    Code.TOO_LATE: Refusal(4, 41, "order {value} is not open any more, if it ever was"),
     Code.POST_ONLY_WOULD_TRADE: Refusal(
         11, 18, "post-only at {value} would trade with {limit}; send a price that does not cross"
     ),

@@ -175,10 +175,9 @@ class Engine:
 
     @staticmethod
     def _unknown(p: Participant, command: Command) -> tuple[int, int, int]:
-        """Too late for an order that was there, unknown for one that never was."""
+        """Too late for an id that was used, unknown for one that never was."""
         orig = command[5]
-        seen = orig <= p.mark and any(known == orig for known, _, _ in p.outcomes)
-        return (Code.TOO_LATE if seen else Code.UNKNOWN_ORDER).value, 0, orig
+        return (Code.TOO_LATE if orig < command[3] else Code.UNKNOWN_ORDER).value, p.mark, orig
 
     def _close(
         self, order: Order, exec_type: str = "4", request_id: int = 0, restatement: int = 0
