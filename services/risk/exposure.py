@@ -349,6 +349,7 @@ class Exposure:
 def _repeated(ledger: Ledger, report: Report) -> None:
     """An outcome told again says that its id was used before: nothing of it is in flight."""
     if report[R_TYPE] == "8":
-        ledger.refused(report[R_CL_ORD_ID])
+        if report[R_EXEC_TYPE] != _ORDER_STATUS:  # which names an order, not its request
+            ledger.refused(report[R_CL_ORD_ID])
     elif report[R_TYPE] in _WITH_ID:
         ledger.refused(report[R_REFUSED_ID])

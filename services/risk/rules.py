@@ -110,12 +110,13 @@ class Risk:
                     market.traded(report[R_MATCH_ID], report[R_LAST_PX])
 
     def _party(self, action: int, account: int, symbol: str, session: int) -> None:
-        """A kill switch: of an account, its session, its trading in a symbol, or a symbol."""
+        """A kill switch: of an account, its session, its trading in a symbol, or a symbol; of
+        all symbols when it names nothing."""
         on = action != PartyAction.REINSTATE
         if not account:
-            market = self._markets.get(symbol)
-            if market is not None:
-                market.halted = on
+            for market in self._markets.values():
+                if symbol in ("", market.symbol):
+                    market.halted = on
             return
         exposure = self._exposures.get(account)
         if exposure is None:
