@@ -15,6 +15,7 @@ from rtes.common.records import Block, decode, decode_block, encode
 HEADER: Final = struct.Struct(">HQQI")  # shard, epoch, first_seq, commands
 TOPIC_BLOCK: Final = b"B"
 TOPIC_STATUS: Final = b"S"
+TOPIC_END: Final = b"E"  # ends an answer of the archive: only then is more asked for
 REQUEST_INTERVAL_NS: Final = 100_000_000
 PENDING_BLOCKS_MAX: Final = 1_024
 
@@ -34,6 +35,11 @@ def history_request(shard: int, account: int, begin_seq_no: int, session: int) -
     return encode(("history", shard, account, begin_seq_no, session))
 
 
+def end_frame(shard: int) -> bytes:
+    """Ends the archive's answer to a replay request."""
+    return TOPIC_END + encode(shard)
+
+
 class Follower:
     """Follows one shard's feed from next_seq on."""
 
@@ -45,6 +51,7 @@ class Follower:
         self.gaps = 0
         self._pending: dict[int, tuple[int, bytes]] = {}
         self._asked_ns = 0
+        self._asked_seq = 0
 
     def receive(self, data: bytes) -> list[bytes]:
         """Take a feed frame; returns the blocks that are now in turn."""
@@ -90,11 +97,13 @@ class Follower:
         if not self.behind or now_ns - self._asked_ns < REQUEST_INTERVAL_NS:
             return None
         self._asked_ns = now_ns
+        self._asked_seq = self.next_seq
         return self.next_seq
 
     def answered(self) -> None:
-        """A replay answer came: the next request need not wait."""
-        self._asked_ns = 0
+        """An answer came to its end: the next request need not wait if it brought something."""
+        if self.next_seq > self._asked_seq:
+            self._asked_ns = 0
 
 
 class Status:
@@ -121,6 +130,9 @@ class Followers:
 
     def take(self, frame: bytes) -> tuple[list[Block], Status | None]:
         """A frame of the feed or a replay: the blocks now in turn, or a status."""
+        if frame[:1] == TOPIC_END:
+            self.by_shard[decode(frame[1:])].answered()
+            return [], None
         if frame[:1] == TOPIC_STATUS:
             status = Status(frame)
             follower = self.by_shard.get(status.shard)

@@ -49,7 +49,6 @@ class Code(IntEnum):
     BUSY = 66
     THROTTLED = 67
     REPLACED_SESSION = 68
-    ALREADY_LOGGED_ON = 69
 
 
 class Refusal(NamedTuple):
@@ -100,7 +99,6 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.BUSY: Refusal(99, 0, "busy ({value} of {limit} in flight); retry with a new cl_ord_id"),
     Code.THROTTLED: Refusal(99, 0, "more than {limit} messages a second; slow down"),
     Code.REPLACED_SESSION: Refusal(99, 0, "a newer logon of this account took over"),
-    Code.ALREADY_LOGGED_ON: Refusal(99, 0, "this connection has logged on already"),
 }
 
 

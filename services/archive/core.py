@@ -91,12 +91,14 @@ class ArchiveCore:
     def _replay(self, routing_id: bytes, seq: int) -> None:
         self._replays += 1
         size = 0
-        for epoch, first_seq, commands, payload in self._released(seq):
-            frame = feed.frame(self._shard, epoch, first_seq, commands, payload)
+        for _epoch, first_seq, commands, payload in self._released(seq):
+            # the present matcher vouches for what its predecessors journaled
+            frame = feed.frame(self._shard, self._epoch, first_seq, commands, payload)
             self.outbox.append((REQUESTS, routing_id, frame))
             size += len(frame)
             if size >= ANSWER_BYTES_MAX:
-                return
+                break
+        self.outbox.append((REQUESTS, routing_id, feed.end_frame(self._shard)))
 
     def _history(self, routing_id: bytes, account: int, begin: int, session: int) -> None:
         """Send the chunks that hold the account's reports from begin on."""

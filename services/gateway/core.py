@@ -6,7 +6,6 @@ participant exactly as the matcher journaled it. A full lane or a full session i
 once; cancels keep a reserve of both.
 """
 
-import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from rtes.common import messages as m
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
     CMD_DISCONNECT,
+    CMD_LOGON,
     NOTICE_LOGON,
     Block,
     decode,
@@ -142,21 +142,16 @@ class GatewayCore:
             self._tell(routing_id, admission.refuse(message, Code.BUSY, limit, limit, 1_000))
             return None
         session = self._sessions.add(routing_id, user, account, now_ns)
-        session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
-        self._lanes.add_to_all(
-            account.id,
-            (
-                "A",
-                account.id,
-                now_ns,
-                0,
-                self._gateway,
-                session.number,
-                int(message.cancel_on_disconnect),
-                message.heart_bt_int,
-            ),
-        )
+        self._sequence_logon(session, message, now_ns)
         return session
+
+    def _sequence_logon(self, session: Session, message: m.Logon, now_ns: int) -> None:
+        """The matcher gives the logon its place among the orders, and answers it."""
+        session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
+        settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
+        account = session.account.id
+        command = (CMD_LOGON, account, now_ns, 0, self._gateway, session.number, *settings)
+        self._lanes.add_to_all(account, command)
 
     def _order(self, session: Session, message: Any, now_ns: int) -> None:
         """The path of every order, replace and cancel."""
@@ -208,9 +203,8 @@ class GatewayCore:
             case m.Logout():
                 self._tell_session(session, m.Logout("goodbye"), now_ns)
                 self.close(session, now_ns)
-            case m.Logon():
-                refusal = admission.refuse(message, Code.ALREADY_LOGGED_ON)
-                self._tell_session(session, refusal, now_ns)
+            case m.Logon():  # the answer was lost: it comes again
+                self._sequence_logon(session, message, now_ns)
 
     def _history(self, session: Session, message: m.ResendRequest) -> None:
         if message.appl_id in self._matchers:
@@ -305,10 +299,8 @@ class GatewayCore:
 
     def _archive(self, frame: bytes, now_ns: int) -> None:
         """A replayed block, or a piece of an account's history."""
-        if frame[:1] == feed.TOPIC_BLOCK:
+        if frame[:1] in (feed.TOPIC_BLOCK, feed.TOPIC_END):
             self._feed(frame, now_ns)
-            (shard,) = struct.unpack_from(">H", frame, 1)
-            self._followers.by_shard[shard].answered()
             return
         _shard, account, number, data = decode(frame)
         session = self._sessions.find(number)

@@ -36,8 +36,6 @@ class MarketDataShell:
         for frame in frames:
             for block in self._followers.take(frame)[0]:
                 self._core.handle_block(block, now_ns)
-        if channel == REPLAY:
-            self._followers.by_shard[self._shard].answered()
 
     def flush(self, now_ns: int) -> None:
         for topic, payload in self._core.flush(now_ns):

@@ -41,7 +41,8 @@ class MatcherCore:
         """Execute a journaled block again; False when it does not come out the same."""
         same = block.first_seq == self.next_seq
         chunks, notices = self._execute(block.frames, block.time_ns)[1:]
-        return same and encode(chunks) == encode(block.chunks) and notices == block.notices
+        told = encode((chunks, notices))
+        return same and told == encode((block.chunks, block.notices))
 
     def receive(self, _channel: int, frames: list[bytes], _now_ns: int) -> None:
         for frame in frames:

@@ -1,8 +1,8 @@
 """The checks, one after the other, each refusing with its code, the limit and the value.
 
-Invariants: the order of the checks is the order of their codes' explanation in the protocol's
-documentation: fields, symbol, instrument, tick and lot, size, notional, band, rate, open orders,
-position, credit, kill switch. Only `reserve` changes exposure, and only when it refuses nothing.
+Invariants: the order is fields, symbol, instrument state, tick and lot, size, notional, band,
+rate, open orders, position, credit, kill switch; the first that fails is the one told. Only
+`reserve` changes exposure, and only when it refuses nothing.
 """
 
 from typing import Final

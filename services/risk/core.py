@@ -50,8 +50,6 @@ class RiskCore:
         else:
             for frame in frames:
                 self._feed(frame, now_ns)
-            if channel >= REPLAY:
-                self._followers.by_shard[channel - REPLAY].answered()
 
     def _commands(self, frame: bytes) -> None:
         stamp, payload = link.unpack(frame)
