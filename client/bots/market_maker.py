@@ -32,12 +32,15 @@ class MarketMaker:
         market = view.markets[symbol]
         position = view.position(symbol)
         fair = fair_price(market, position, rng.random())
-        desk = Desk(view)
         full = INVENTORY_CLIPS_MAX * market.clip
-        for side, allowed in ((Side.BUY, position < full), (Side.SELL, position > -full)):
-            own = [o for o in view.orders if o.symbol == symbol and o.side is side]
-            targets = quote_prices(market, side, fair) if allowed else []
-            _quote(desk, market, side, own, targets, rng)
+        bids = quote_prices(market, Side.BUY, fair) if position < full else []
+        asks = quote_prices(market, Side.SELL, fair) if position > -full else []
+        desk = Desk(view)
+        quotes = [(Side.BUY, bids), (Side.SELL, asks)]
+        if any(price >= own.price for price in bids[:1] for own in _own(view, symbol, Side.SELL)):
+            quotes.reverse()  # the asks make way first, or the bids would trade with them
+        for side, targets in quotes:
+            _quote(desk, market, side, _own(view, symbol, side), targets, rng)
         return desk.messages
 
 
@@ -62,6 +65,12 @@ def quote_prices(market: Market, side: Side, fair: float) -> list[int]:
     return prices
 
 
+def _own(view: View, symbol: str, side: Side) -> list[OpenOrder]:
+    """The own orders of a side, best price first."""
+    own = [o for o in view.orders if o.symbol == symbol and o.side is side]
+    return sorted(own, key=lambda o: (-o.price if side is Side.BUY else o.price, o.cl_ord_id))
+
+
 def _quote(
     desk: Desk,
     market: Market,
@@ -71,7 +80,6 @@ def _quote(
     rng: Rng,
 ) -> None:
     """Make the own orders of a side stand at the targets."""
-    own.sort(key=lambda o: (-o.price if side is Side.BUY else o.price, o.cl_ord_id))
     for level, price in enumerate(targets):
         qty = market.clip * rng.randint(level + 1, 2 * level + 3)
         if level >= len(own):
