@@ -1,0 +1,22 @@
+.PHONY: start stop test check lock
+
+start:  ## start the exchange with bots
+	scripts/start.sh
+
+stop:  ## stop it
+	scripts/stop.sh
+
+test:  ## style, types, all tests
+	scripts/test.sh
+
+check:  ## style and types only
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m mypy common services client control benchmarks tests
+
+# setuptools is locked because the checkout is installed without build isolation
+UV_COMPILE = echo "setuptools>=77" | uv pip compile --universal --python-version 3.11 --no-header \
+	--no-annotate --quiet pyproject.toml -
+
+lock:  ## pin what pyproject.toml asks for; needs uv
+	$(UV_COMPILE) -o requirements.lock
+	$(UV_COMPILE) -c requirements.lock --extra dev -o requirements-dev.lock

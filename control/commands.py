@@ -1,0 +1,54 @@
+"""The operator's part of the command line: `rtes setup` and `rtes paths`."""
+
+import json
+
+import click
+from rtes.common.config import PROFILES, running
+from rtes.common.paths import Paths
+from rtes.control.setup import setup as make_accounts
+
+_profile = click.option(
+    "--profile",
+    type=click.Choice(sorted(set(PROFILES.values()))),
+    default="dev",
+    show_default=True,
+    envvar="RTES_ENVIRONMENT",
+)
+
+
+@click.command()
+@_profile
+@click.option("--account", "names", multiple=True, help="Make this account too; repeatable.")
+def setup(profile: str, names: tuple[str, ...]) -> None:
+    """Make the accounts and keys that are missing.
+
+    Services read accounts at start: restart them to let new accounts in."""
+    config = running(profile)
+    made = make_accounts(config, names)
+    click.echo(f"{len(made)} accounts made; keys are in {Paths(config).keys_dir}")
+
+
+@click.command()
+@_profile
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def paths(profile: str, as_json: bool) -> None:
+    """Say where run-time state lies; all of it is under the first directory."""
+    p = Paths(running(profile))
+    places = {
+        "state": p.state_dir,
+        "logs": p.log_dir,
+        "run": p.run_dir,
+        "journal": p.journal_dir(0).parent,
+        "keys": p.keys_dir,
+        "accounts": p.accounts_file,
+        "config": p.config_file,
+        "sockets": p.socket_dir,
+    }
+    if as_json:
+        click.echo(json.dumps({name: str(path) for name, path in places.items()}))
+        return
+    for name, path in places.items():
+        click.echo(f"{name:<9} {path}")
+
+
+COMMANDS = (setup, paths)

@@ -1,0 +1,41 @@
+"""Starts one program of supervisord.conf: `python -m rtes.control.run NAME`.
+
+The profile is RTES_ENVIRONMENT, dev when it is not set. Keys are made if they are missing, so
+that supervisord works alone. The process then becomes the service, and dies with supervisord.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+from rtes.common.config import ConfigError, load
+from rtes.common.process import die_with_parent
+from rtes.control.setup import setup
+
+EXIT_CONFIG: Final = 64
+BOTS: Final = "bots"
+
+
+def command(name: str, profile: str) -> list[str]:
+    """The command line that NAME stands for."""
+    if name == BOTS:
+        return [str(Path(sys.executable).parent / "rtes"), "bots", "run", "--profile", profile]
+    module = f"rtes.services.{name}"
+    return [sys.executable, "-m", module, "--config", profile, "--shard", "0"]
+
+
+def main() -> NoReturn:
+    die_with_parent()
+    profile = os.environ.get("RTES_ENVIRONMENT", "dev")
+    try:
+        setup(load(profile))
+    except (ConfigError, OSError) as error:
+        print(f"{sys.argv[1]}: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    arguments = command(sys.argv[1], profile)
+    os.execv(arguments[0], arguments)  # noqa: S606 - no shell
+
+
+if __name__ == "__main__":
+    main()

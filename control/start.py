@@ -1,0 +1,188 @@
+"""Starts the exchange of this checkout: what scripts/start.sh runs once the environment is made.
+
+It checks first what would fail later (configuration, cores, ports), starts supervisord, waits
+until the exchange is ready, starts the bots in dev and says what to do next. A start that fails
+says which service did not come up and shows the end of its log, and leaves nothing running.
+"""
+
+import argparse
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Final
+
+from rtes.common.config import PROFILES, Config, ConfigError, ServiceCores, checkout, load
+from rtes.common.process import CoreError, check_cores
+from rtes.control.run import BOTS, EXIT_CONFIG
+from rtes.control.setup import setup
+from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
+
+READY_S_MAX: Final = 60.0
+STOP_S_MAX: Final = 30.0
+LOG_LINES: Final = 15
+_POLL_S: Final = 0.1
+
+
+class StartError(RuntimeError):
+    """The exchange cannot start; the message says why and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    supervisor = Supervisor()
+    try:
+        if supervisor.pid() is not None:
+            return _running_already(supervisor, options.profile)
+        config = load(options.profile)
+        check(config)
+        setup(config)
+        return _start(supervisor, config, options)
+    except (ConfigError, CoreError, StartError, SupervisorError, OSError) as error:
+        print(f"start: {error}", file=sys.stderr)
+        return 1
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/start.sh", description="Start the exchange and wait until it is ready."
+    )
+    parser.add_argument("--profile", choices=sorted(set(PROFILES.values())), default="dev")
+    parser.add_argument("--no-bots", action="store_true", help="dev: start without bots")
+    parser.add_argument("--foreground", action="store_true", help="stay; Ctrl-C stops it")
+    return parser.parse_args(arguments)
+
+
+def _running_already(supervisor: Supervisor, profile: str) -> int:
+    runs = supervisor.profile()
+    if runs in (profile, STANDALONE):
+        print(f"RTES is running (supervisord {supervisor.pid()}). Stop it: scripts/stop.sh")
+        return 0
+    raise StartError(f"profile {runs} is running in this checkout; stop it first: scripts/stop.sh")
+
+
+def check(config: Config) -> None:
+    """What would keep a service from starting. Raises StartError or CoreError."""
+    for service in ServiceCores.model_fields:
+        check_cores(getattr(config.cores, service), f"cores.{service}")
+    for what, port in config.exchange.ports.items():
+        if not _free(config.exchange.host, port):
+            raise StartError(
+                f"port {port} ({what}) is taken by another program. Move all ports of this "
+                f"checkout:\n    RTES__EXCHANGE__PORT_OFFSET=100 scripts/start.sh"
+            )
+
+
+def _free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    process = supervisor.start(options.profile)
+    try:
+        _await_ready(supervisor, config, process)
+        bots = options.profile == "dev" and not options.no_bots
+        if bots:
+            supervisor.start_program(BOTS)
+    except BaseException:
+        supervisor.shutdown(STOP_S_MAX)
+        raise
+    print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
+    print(next_steps(config, bots), flush=True)
+    return _stay(supervisor, process) if options.foreground else 0
+
+
+def _await_ready(
+    supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]
+) -> None:
+    deadline = time.monotonic() + READY_S_MAX
+    while True:
+        waiting = waiting_for(config)
+        if not waiting:
+            return
+        if process.poll() is not None:
+            raise StartError(f"supervisord ended:\n{supervisor.output.read_text()}")
+        programs = [] if supervisor.pid() is None else supervisor.programs()
+        broken = [p for p in programs if p.exit_status == EXIT_CONFIG]
+        if broken or time.monotonic() > deadline:
+            raise StartError(_explain(broken or programs, waiting))
+        time.sleep(_POLL_S)
+
+
+def waiting_for(config: Config) -> list[str]:
+    """What health says is still missing; empty when the exchange has started and is ready."""
+    for path in ("/startup", "/ready"):
+        connection = http.client.HTTPConnection(
+            config.exchange.host, config.exchange.ports["http"], timeout=2
+        )
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return ["health 0: does not answer"]
+        finally:
+            connection.close()
+        if answer.status != http.HTTPStatus.OK:
+            return [str(line) for line in body["waiting_for"]]
+    return []
+
+
+def _explain(programs: list[Program], waiting: list[str]) -> str:
+    unready = {line.split()[0] for line in waiting}
+    shown = [p for p in programs if p.name in unready or p.exit_status == EXIT_CONFIG]
+    parts = [f"not ready after {READY_S_MAX:.0f} s at most:", *(f"    {line}" for line in waiting)]
+    for program in shown:
+        parts += [f"--- {program.name} ({program.state}), end of {program.log}:", _tail(program)]
+    return "\n".join(parts)
+
+
+def _tail(program: Program) -> str:
+    if not program.log.exists():
+        return "    (empty)"
+    lines = program.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def next_steps(config: Config, bots: bool) -> str:
+    """What start.sh prints at the end."""
+    rtes = checkout() / ".venv" / "bin" / "rtes"
+    account = "DEMO1" if config.environment != "prod" else "NAME"
+    trading = " (bots are trading)" if bots else ""
+    return f"""
+  Watch a book{trading}:
+      {rtes} book AAPL
+  Place an order as {account}:
+      {rtes} order buy AAPL 10 580.00 --account {account}
+  See your orders and positions:
+      {rtes} orders --account {account}
+      {rtes} positions --account {account}
+  Health page:
+      {config.exchange.http_url}/
+  Stop:
+      {checkout() / "scripts" / "stop.sh"}
+"""
+
+
+def _stay(supervisor: Supervisor, process: subprocess.Popen[bytes]) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        print("Stopping ...", flush=True)
+        supervisor.shutdown(STOP_S_MAX)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
