@@ -35,7 +35,7 @@ TRADE: Final = str(ExecType.TRADE.value)
 _REJECTED: Final = str(ExecType.REJECTED.value)
 _REPLACED: Final = str(ExecType.REPLACED.value)
 _ORDER_STATUS: Final = str(ExecType.ORDER_STATUS.value)
-_SEQUENCED: Final = ("8", "9", "r", "UM", "DI")
+_LOGON_REPLY: Final = "A"
 _WITH_ID: Final = ("9", "r")  # carry the request's id at R_REFUSED_ID
 
 
@@ -99,11 +99,12 @@ class Order:
         """(quantity, notional) that it and the replaces in flight may still trade."""
         qty = self.leaves
         notional = qty * self.price
-        if self.replaces:
-            for order_qty, price in self.replaces.values():
-                left = order_qty - self.cum
-                qty = max(qty, left)
-                notional = max(notional, left * price)
+        if not self.replaces:
+            return qty, notional
+        for order_qty, price in self.replaces.values():
+            left = order_qty - self.cum
+            qty = max(qty, left)
+            notional = max(notional, left * price)
         return qty, notional
 
 
@@ -121,8 +122,9 @@ class Ledger:
         self.orders: dict[int, Order] = {}
 
     def saw(self, cl_ord_id: int) -> None:
-        self.told_mark = max(self.told_mark, cl_ord_id)
-        self.mark = max(self.mark, cl_ord_id)
+        if cl_ord_id > self.told_mark:
+            self.told_mark = cl_ord_id
+            self.mark = max(self.mark, cl_ord_id)
 
     def refused(self, cl_ord_id: int) -> None:
         """Free what an order or a replace in flight had reserved. A confirmed order stays: what
@@ -213,7 +215,9 @@ class Position:
 
     def value(self) -> None:
         """Bring the credit used up to date."""
-        used = max(self.cost + self.buy_notional, self.sell_notional - self.cost)
+        long = self.cost + self.buy_notional
+        short = self.sell_notional - self.cost
+        used = long if long > short else short
         self.exposure.credit_used += used - self.credit_used
         self.credit_used = used
 
@@ -290,8 +294,8 @@ class Exposure:
         ledger = self.ledger(shard)
         for report in reports:
             kind = report[R_TYPE]
-            if kind not in _SEQUENCED:
-                continue
+            if kind == _LOGON_REPLY:
+                continue  # not numbered
             if report[R_SEQ] <= ledger.last_seq:
                 _repeated(ledger, report)
                 continue
@@ -307,13 +311,17 @@ class Exposure:
         if exec_type == _ORDER_STATUS:
             return
         cl_ord_id = report[R_CL_ORD_ID]
-        ledger.saw(cl_ord_id)
+        if cl_ord_id > ledger.told_mark:
+            ledger.saw(cl_ord_id)
         if exec_type == _REJECTED:
             ledger.refused(cl_ord_id)
             return
-        order = self._order(ledger, report)
+        short = len(report) <= R_ORIG_CL_ORD_ID  # and so names the order by its present id
+        order = ledger.orders.get(cl_ord_id) if short else None
         if order is None:
-            return
+            order = self._order(ledger, report)
+            if order is None:
+                return
         position = order.position
         if exec_type == TRADE:
             position.fill(order.buy, report[R_LAST_QTY], report[R_LAST_PX])
