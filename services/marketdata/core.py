@@ -1,0 +1,152 @@
+"""Market data: a replica of one matcher shard tells the public what its blocks changed.
+
+Invariants: every block is executed again and must come out as the matcher told it, else the
+process stops before it publishes; numbers follow from the blocks alone, so a restarted publisher
+goes on where it was; a subscriber can slow neither the matcher nor another subscriber. What flush
+returns while the feed is being caught up is history: throw it away.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from rtes.common.enums import Channel, PartyAction, SecurityTradingStatus
+from rtes.common.marketdata import (
+    CONFLATION_INTERVAL_NS,
+    HEARTBEAT_INTERVAL_NS,
+    REQUEST_BYTES_MAX,
+    MarketDataRequest,
+    batch,
+    decode_query,
+    encode,
+    topic_of,
+)
+from rtes.common.records import NOTICE_PARTY, Block, Report
+from rtes.common.refdata import Instrument
+from rtes.services.marketdata.market import Market
+from rtes.services.marketdata.replica import R_SYMBOL, Replica
+from rtes.services.matcher.engine import Engine
+
+Publication = tuple[bytes, bytes]  # topic, frame
+UNKNOWN_SYMBOL: Final = "0"  # MDReqRejReason (281)
+MALFORMED: Final = "Z"
+_NEVER_NS: Final = 2**63 - 1
+
+
+class MarketDataCore:
+    """One matcher shard's market data. instruments are those that the shard trades."""
+
+    def __init__(self, engine: Engine, instruments: Iterable[Instrument]) -> None:
+        self._engine = engine
+        self._replica = Replica(engine)
+        self._epoch = 0
+        self._markets = {i.symbol: Market(i.symbol) for i in instruments}
+        self._topics = {
+            topic_of(channel, symbol): (channel, market)
+            for symbol, market in self._markets.items()
+            for channel in Channel
+        }
+        self._sent_ns = dict.fromkeys(self._topics, 0)  # by topic, longest silent first
+        self._touched: dict[str, Market] = {}  # have something to publish
+        self._conflating: dict[str, Market] = {}  # top changed since it was last told there
+        self._conflated_ns = 0
+        self._outbox: list[Publication] = []
+
+    def handle_block(self, block: Block, _now_ns: int) -> None:
+        """Take the next block of the feed. Raises InvariantError when it comes out differently."""
+        if block.epoch != self._epoch:
+            self._epoch = block.epoch
+            for market in self._markets.values():
+                market.restart(block.epoch)
+        touched: dict[str, Market] = {}
+        time_ns = block.time_ns
+        for time_ns, reports, notices in self._replica.execute(block):
+            self._executed(reports, time_ns, touched)
+            for notice in notices:
+                self._notice(notice, time_ns, touched)
+        for symbol, market in touched.items():
+            if market.refresh(time_ns):
+                self._conflating[symbol] = market
+        self._touched.update(touched)
+
+    def _executed(self, reports: list[Report], time_ns: int, touched: dict[str, Market]) -> None:
+        """Give one command's reports to the markets they are about."""
+        by_symbol: dict[str, list[Report]] = {}
+        for report in reports:
+            by_symbol.setdefault(report[R_SYMBOL], []).append(report)
+        for symbol, about in by_symbol.items():
+            market = self._markets.get(symbol)  # a refused order may name any symbol
+            if market is not None:
+                market.executed(about, self._engine.order, time_ns)
+                touched[symbol] = market
+
+    def _notice(self, notice: tuple[Any, ...], time_ns: int, touched: dict[str, Market]) -> None:
+        """The kill switch of a symbol."""
+        if notice[0] != NOTICE_PARTY:
+            return
+        action, account, symbol = notice[1:4]
+        if account or symbol not in self._markets:
+            return  # an account was suspended, which is nobody else's business
+        market = touched[symbol] = self._markets[symbol]
+        reinstated = action == PartyAction.REINSTATE
+        status = SecurityTradingStatus.READY_TO_TRADE if reinstated else SecurityTradingStatus.HALT
+        market.trading_status(status, time_ns)
+
+    def flush(self, now_ns: int) -> list[Publication]:
+        """What is to be published now: one frame per topic with all its new messages."""
+        for market in self._touched.values():
+            for stream in market.streams.values():
+                if messages := stream.take():
+                    self._publish(stream.topic, batch(messages), now_ns)
+        self._touched.clear()
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def _publish(self, topic: bytes, frame: bytes, now_ns: int) -> None:
+        self._outbox.append((topic, frame))
+        del self._sent_ns[topic]
+        self._sent_ns[topic] = now_ns
+
+    @property
+    def deadline_ns(self) -> int:
+        """When tick has something to do next."""
+        heartbeat_ns = self._silent_since_ns() + HEARTBEAT_INTERVAL_NS
+        if self._conflating:
+            return min(heartbeat_ns, self._conflated_ns + CONFLATION_INTERVAL_NS)
+        return heartbeat_ns
+
+    def tick(self, now_ns: int) -> None:
+        """Conflated tops and heartbeats that are due; the next flush returns them."""
+        if self._conflating and now_ns - self._conflated_ns >= CONFLATION_INTERVAL_NS:
+            self._conflated_ns = now_ns
+            for symbol, market in self._conflating.items():
+                self._publish(topic_of(Channel.CONFLATED, symbol), market.conflated(), now_ns)
+            self._conflating.clear()
+        while now_ns - self._silent_since_ns() >= HEARTBEAT_INTERVAL_NS:
+            topic = next(iter(self._sent_ns))
+            channel, market = self._topics[topic]
+            self._publish(topic, market.heartbeat(channel), now_ns)
+
+    def _silent_since_ns(self) -> int:
+        return next(iter(self._sent_ns.values()), _NEVER_NS)
+
+    def handle_request(self, payload: bytes) -> list[bytes]:
+        """The frames that answer one frame of the snapshot service's ROUTER."""
+        if len(payload) > REQUEST_BYTES_MAX:
+            return [_reject("", "", MALFORMED)]
+        try:
+            query = decode_query(payload)
+        except msgspec.DecodeError:
+            return [_reject("", "", MALFORMED)]
+        market = self._markets.get(query.symbol)
+        if market is None:
+            return [_reject(query.symbol, query.channel, UNKNOWN_SYMBOL)]
+        if isinstance(query, MarketDataRequest) or query.channel is Channel.CONFLATED:
+            return market.snapshot(query.channel)
+        stream = market.streams[query.channel]
+        again = stream.retransmit(query.epoch, query.appl_beg_seq_num)
+        return market.snapshot(query.channel) if again is None else again
+
+
+def _reject(symbol: str, channel: str, reason: str) -> bytes:
+    return batch([encode(("Y", symbol, channel, reason))])

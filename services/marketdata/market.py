@@ -1,0 +1,144 @@
+"""What the market sees of one instrument, and the messages that tell its changes. Pure.
+
+Invariants: messages are a function of the blocks alone, so every publisher numbers alike; what is
+not shown (stops, hidden quantity, accounts) is never told. Trades and orders are told per command,
+levels and top of book per block.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rtes.common.enums import (
+    Channel,
+    ExecType,
+    Liquidity,
+    MdEntryType,
+    MdUpdateAction,
+    SecurityTradingStatus,
+)
+from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, batch, encode
+from rtes.common.records import Report
+from rtes.services.marketdata.replica import (
+    R_EXEC_TYPE,
+    R_LAST_PX,
+    R_LAST_QTY,
+    R_LIQUIDITY,
+    R_SIDE,
+    R_TRD_MATCH_ID,
+)
+from rtes.services.marketdata.shown import CHANGE, DELETE, NEW, FindOrder, Level, ShownOrders
+from rtes.services.marketdata.streams import Stream, snapshot_frames
+
+NO_LEVEL: Level = (0, 0, 0)
+
+
+class Market:
+    """One instrument's streams and the state they have told."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        numbered = (c for c in Channel if c is not Channel.CONFLATED)
+        self.streams = {channel: Stream(channel, symbol) for channel in numbered}
+        self._orders = ShownOrders()
+        self._depth: dict[MdEntryType, list[Level]] = {side: [] for side in MdEntryType}
+        self._top: tuple[int, ...] = (*NO_LEVEL, *NO_LEVEL, 0)  # TopOfBook after symbol
+        self._last_trade: list[tuple[Any, ...]] = []
+        self._status: tuple[int, int] = (SecurityTradingStatus.READY_TO_TRADE, 0)
+        self._time_ns = 0
+
+    def executed(self, reports: list[Report], find: FindOrder, time_ns: int) -> None:
+        """One command told these reports; tell its trades and the orders it changed."""
+        for report in reports:
+            # each trade is in two reports; the incoming order's tells it
+            if report[R_EXEC_TYPE] == ExecType.TRADE and report[R_LIQUIDITY] == Liquidity.REMOVED:
+                price, qty, side = report[R_LAST_PX], report[R_LAST_QTY], report[R_SIDE]
+                trade = (price, qty, side, report[R_TRD_MATCH_ID], time_ns)
+                self.streams[Channel.TRADES].add(trade)
+                self._last_trade = [trade]
+        for change in self._orders.update(reports, find):
+            self.streams[Channel.ORDERS].add((*change, time_ns))
+
+    def trading_status(self, status: SecurityTradingStatus, time_ns: int) -> None:
+        """Trading was halted or resumed."""
+        self._status = (status, time_ns)
+        self.streams[Channel.STATUS].add(self._status)
+
+    def refresh(self, time_ns: int) -> bool:
+        """Tell how levels and top differ from what was told last; True when the top does."""
+        self._time_ns = time_ns
+        best: list[int] = []
+        for entry, side in self._orders.sides.items():
+            before, now = self._depth[entry], side.best(DEPTH_LEVELS)
+            if before != now:
+                self._depth[entry] = now
+                for action, position, level in level_changes(before, now):
+                    fields = (action, entry, position, *level, time_ns)
+                    self.streams[Channel.DEPTH].add(fields)
+            best += now[0] if now else NO_LEVEL
+        if tuple(best) == self._top[:-1]:
+            return False
+        self._top = (*best, time_ns)
+        self.streams[Channel.TOP].add(self._top)
+        return True
+
+    def restart(self, epoch: int) -> None:
+        """A new epoch of the matcher: the state stays, its numbering starts again."""
+        for stream in self.streams.values():
+            stream.restart(epoch)
+
+    def heartbeat(self, channel: Channel) -> bytes:
+        """The frame for a quiet topic."""
+        if channel is Channel.CONFLATED:
+            return self.conflated()
+        return self.streams[channel].heartbeat()
+
+    def conflated(self) -> bytes:
+        """The frame that tells the top as it is now."""
+        top = self.streams[Channel.TOP]
+        stamp = (TAG_OF[Channel.CONFLATED], top.epoch, top.rpt_seq, self.symbol)
+        return batch([encode((*stamp, *self._top))])
+
+    def snapshot(self, channel: Channel) -> list[bytes]:
+        """Frames of the channel's state."""
+        if channel is Channel.CONFLATED:
+            top = self.streams[Channel.TOP]
+            stamp = (TAG_OF[channel], top.epoch, top.rpt_seq, self.symbol, channel)
+            return snapshot_frames(*stamp, [self._top])
+        return self.streams[channel].snapshot(lambda: self._entries(channel))
+
+    def _entries(self, channel: Channel) -> list[tuple[Any, ...]]:
+        """The channel's state as the fields of its messages after symbol."""
+        match channel:
+            case Channel.TRADES:
+                return self._last_trade
+            case Channel.STATUS:
+                return [self._status]
+            case Channel.DEPTH:
+                return [
+                    (NEW, entry, position, *level, self._time_ns)
+                    for entry, levels in self._depth.items()
+                    for position, level in enumerate(levels, start=1)
+                ]
+            case Channel.ORDERS:
+                return [(*order, self._time_ns) for order in self._orders.entries()]
+        return [self._top]
+
+
+def level_changes(
+    before: Sequence[Level], now: Sequence[Level]
+) -> list[tuple[MdUpdateAction, int, Level]]:
+    """(action, position, level) that lead from one side to the other, deletions first."""
+    prices = {level[0] for level in now}
+    old = {level[0]: level for level in before}
+    changes = [
+        (DELETE, position, (level[0], 0, 0))
+        for position, level in enumerate(before, start=1)
+        if level[0] not in prices
+    ]
+    for position, level in enumerate(now, start=1):
+        known = old.get(level[0])
+        if known is None:
+            changes.append((NEW, position, level))
+        elif known != level:
+            changes.append((CHANGE, position, level))
+    return changes
