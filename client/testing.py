@@ -92,7 +92,7 @@ class Mesh:
     def start(self, service: str) -> None:
         log = (self.logs / f"{service}.log").open("ab")
         command = [sys.executable, "-m", f"rtes.services.{service}", "--config"]
-        self.processes[service] = subprocess.Popen(
+        self.processes[service] = subprocess.Popen(  # noqa: S603 - our own services
             [*command, str(self.config_file)], stdout=log, stderr=log
         )
         log.close()

@@ -29,13 +29,13 @@ class CurveServer:
 
 
 class _Allow:
-    """The ZAP callback: pyzmq calls it with the client's public key."""
+    """The ZAP callback: pyzmq calls it with the client's public key in Z85."""
 
     def __init__(self, allowed: Callable[[str], bool]) -> None:
         self._allowed = allowed
 
     def callback(self, _domain: str, key: bytes) -> bool:
-        return self._allowed(zmq.utils.z85.encode(key).decode())
+        return self._allowed(key.decode())
 
 
 class Sockets:
@@ -99,7 +99,7 @@ class Sockets:
         if self._authenticator is None:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", _Allow(curve.allowed))
+            self._authenticator.configure_curve_callback("rtes", _Allow(curve.allowed))
         socket.setsockopt(zmq.ZAP_DOMAIN, b"rtes")
         socket.curve_server = True
         socket.curve_publickey = curve.public_key.encode()
@@ -191,5 +191,6 @@ def refuses_unknown_key(endpoint: str, server_key: str, timeout_ms: int = 2_000)
         return event != zmq.EVENT_HANDSHAKE_SUCCEEDED
     finally:
         socket.disable_monitor()
+        monitor.close(0)
         socket.close(0)
         context.term()

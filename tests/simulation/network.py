@@ -71,8 +71,7 @@ class Node:
 
     def receive(self, channel: int) -> list[Any]:
         frames = self.inbox[channel]
-        batch = [frames.popleft() for _ in range(min(len(frames), 16))]
-        return batch
+        return [frames.popleft() for _ in range(min(len(frames), 16))]
 
     def send(self, channel: int, routing_id: bytes | None, frame: bytes) -> bool:
         return self.network.transmit(self, channel, routing_id, frame)
