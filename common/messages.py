@@ -376,8 +376,8 @@ class PositionReport(_Message, frozen=True, tag="AP"):
     open_orders: Annotated[U63, _field("open orders", 0)]
     open_orders_max: Annotated[U63, _field("limit", 0)]
     position_max: Annotated[U63, _field("limit, per symbol", 0, "lots")]
-    credit_used: Annotated[int, _field("reserved by orders and positions", 0, "currency units")]
-    credit_max: Annotated[U63, _field("limit", 0, "currency units")]
+    credit_used: Annotated[int, _field("reserved by orders and positions", 0, "ticks x lots")]
+    credit_max: Annotated[U63, _field("limit", 0, "ticks x lots")]
     suspended: Annotated[U63, _field("1 when the kill switch is set", 0)]
 
 

@@ -20,7 +20,6 @@ class Code(IntEnum):
     NOTIONAL = 7
     PRICE_BAND = 8
     RATE = 9
-    DUPLICATE_ID = 10
     OPEN_ORDERS = 11
     POSITION = 12
     CREDIT = 13
@@ -70,7 +69,6 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.NOTIONAL: Refusal(27, 38, "notional {value} exceeds {limit}"),
     Code.PRICE_BAND: Refusal(16, 44, "price {value} is beyond the band edge {limit}"),
     Code.RATE: Refusal(21, 0, "{value} orders in this second; the limit is {limit}"),
-    Code.DUPLICATE_ID: Refusal(6, 11, "cl_ord_id {value} is not above the last one, {limit}"),
     Code.OPEN_ORDERS: Refusal(3, 0, "would be open order {value}; the limit is {limit}"),
     Code.POSITION: Refusal(3, 38, "position could reach {value}; the limit is {limit}"),
     Code.CREDIT: Refusal(25, 38, "credit needed {value} exceeds the limit {limit}"),

@@ -33,9 +33,9 @@ make_environment() {
             die "cannot make .venv. On Debian and Ubuntu: apt install python3-venv"
     fi
     say "Installing $(grep -c == "$root/$lock") packages from $lock (once; about a minute) ..."
-    "$python" -m pip install --disable-pip-version-check --quiet -r "$root/$lock" ||
+    "$python" -m pip install --disable-pip-version-check -qq -r "$root/$lock" ||
         die "installing the packages failed; see above"
-    "$python" -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps \
+    "$python" -m pip install --disable-pip-version-check -qq --no-build-isolation --no-deps \
         -e "$root" || die "installing rtes failed; see above"
     printf '%s\n' "$wanted" >"$stamp"
 }

@@ -81,11 +81,22 @@ class Engine:
             return
         p.mark = cl_ord_id
         first = len(p.reports)
-        if verdict is None:
+        refused = self._stopped(p, command) if verdict is None else verdict[1:]
+        if refused is None:
             self._handlers[command[0]](p, command, seq)
         else:
-            self._refuse(p, command, (verdict[1], verdict[2], verdict[3]))
+            self._refuse(p, command, refused)
         p.outcomes.append((cl_ord_id, command[3:], p.reports[first]))
+
+    def _stopped(self, p: Participant, command: Command) -> tuple[int, int, int] | None:
+        """The kill switch, for what risk approved just before it was set."""
+        if command[0] not in ("D", "G"):
+            return None
+        if p.suspended:
+            return p.suspended, 0, 0
+        if self.books[command[4]].halted:
+            return Code.INSTRUMENT_HALTED.value, 0, 0
+        return None
 
     def _repeat(self, p: Participant, command: Command) -> None:
         """A cl_ord_id that was seen: the first report again, or why it cannot be executed."""
@@ -265,6 +276,8 @@ class Engine:
 
     def _logon(self, p: Participant, command: Command, _seq: int) -> None:
         p.gateway, p.session, p.cancel_on_disconnect, heart_bt_int = command[4:8]
+        if p.suspended == Code.SESSION_SUSPENDED:
+            p.suspended = 0  # only that session was meant
         self._reporter.logon(p, heart_bt_int)
         self._notices.append((NOTICE_LOGON, p.account, p.gateway, p.session))
 
@@ -286,8 +299,7 @@ class Engine:
             code = Code.NOT_AUTHORIZED if name else Code.UNKNOWN_SYMBOL
             self._party_report(p, command, 0, code.value)
             return
-        if symbol and not account:
-            self.books[symbol].halted = action != REINSTATE
+        self._set_switch(action != REINSTATE, account, symbol, session)
         closed = 0
         if action == HALT_TRADING:
             for order in list(self._matching.orders.values()):
@@ -298,6 +310,19 @@ class Engine:
                     closed += 1
         self._notices.append((NOTICE_PARTY, action, account, symbol, session))
         self._party_report(p, command, closed, 0)
+
+    def _set_switch(self, on: bool, account: int, symbol: str, session: int) -> None:
+        """An account, or else one instrument, or else all of them."""
+        if account:
+            p = self.participants.get(account)
+            if p is None:
+                p = self.participants[account] = Participant(account)
+            code = Code.SESSION_SUSPENDED if session else Code.ACCOUNT_SUSPENDED
+            p.suspended = code.value if on else 0
+            return
+        for book in self.books.values():
+            if symbol in ("", book.symbol):
+                book.halted = on
 
     def _party_report(self, p: Participant, command: Command, closed: int, code: int) -> None:
         action, name, symbol = command[4:7]
@@ -351,7 +376,7 @@ class Engine:
             for symbol, book in sorted(self.books.items())
         ]
         marks = [
-            (a, p.mark, p.next_seq_num, sorted(p.orders))
+            (a, p.mark, p.next_seq_num, p.suspended, sorted(p.orders))
             for a, p in sorted(self.participants.items())
         ]
         waiting = sorted(

@@ -30,6 +30,7 @@ class Participant:
         "outcomes",
         "reports",
         "session",
+        "suspended",
     )
 
     def __init__(self, account: int) -> None:
@@ -47,6 +48,7 @@ class Participant:
         self.gateway = -1
         self.session = 0
         self.cancel_on_disconnect = 0
+        self.suspended = 0  # 0, SESSION_SUSPENDED or ACCOUNT_SUSPENDED of the catalogue
 
 
 class Order:

@@ -75,8 +75,8 @@ class RiskCore:
         self._refused += len(verdicts)
 
     def _query(self, gateway: int, payload: bytes) -> None:
-        session, account = decode(payload)
-        rows = self._risk.usage(account)
+        session, account, request_id = decode(payload)
+        rows = self._risk.usage(account, request_id)
         self.outbox.append((STATUS, None, answer_topic(gateway) + encode((session, rows))))
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
