@@ -78,16 +78,18 @@ def measure(
     """Median orders/s and CPU per order of every (clients, orders per frame)."""
     rates: dict[tuple[int, int], list[float]] = {cell: [] for cell in cells}
     cpu: dict[tuple[int, int], list[dict[str, float]]] = {cell: [] for cell in cells}
-    with tempfile.TemporaryDirectory() as directory:
-        with Mesh(Path(directory), SERVICES, journal={"durability": durability}) as mesh:
-            plan = [(r, cell) for r in range(repetitions) for cell in cells]
-            for r, cell in track(plan, "measuring", disable=quiet):
-                before = cpu_us(mesh)
-                rate = one_run(mesh, *cell, seconds, seed=r)
-                after = cpu_us(mesh)
-                orders = rate * (seconds + 0.5)  # the warm-up used CPU too
-                rates[cell].append(rate)
-                cpu[cell].append({s: (after[s] - before[s]) / orders for s in after})
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Mesh(Path(directory), SERVICES, journal={"durability": durability}) as mesh,
+    ):
+        plan = [(r, cell) for r in range(repetitions) for cell in cells]
+        for r, cell in track(plan, "measuring", disable=quiet):
+            before = cpu_us(mesh)
+            rate = one_run(mesh, *cell, seconds, seed=r)
+            after = cpu_us(mesh)
+            orders = rate * (seconds + 0.5)  # the warm-up used CPU too
+            rates[cell].append(rate)
+            cpu[cell].append({s: (after[s] - before[s]) / orders for s in after})
     return [
         {
             "orders_per_s": round(statistics.median(rates[cell])),
