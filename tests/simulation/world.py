@@ -5,6 +5,7 @@ answered. `python -m tests.simulation --seeds N --start S` runs many; one seed, 
 """
 
 import hashlib
+from dataclasses import replace
 
 from rtes.common.loop import Loop
 from rtes.common.records import Block, decode_block
@@ -32,8 +33,8 @@ class World:
     def __init__(self, seed: int, faults: Faults, clients: int = 4, requests: int = 40) -> None:
         self.scheduler = Scheduler(seed)
         self.random = self.scheduler.random
-        self.faults = faults
-        self.network = Network(self.scheduler, faults)
+        self.faults = replace(faults)  # the liveness phase turns them off
+        self.network = Network(self.scheduler, self.faults)
         self.journal = FakeJournal(durable=True)
         self.kills = 0
         self.trace = hashlib.blake2b(digest_size=16)
