@@ -103,12 +103,12 @@ class World:
         if name == "archive":
             return Loop(archive.ArchiveCore(0, self.journal.blocks_from), node, clock, name)
         by_name = {a.name: a for a in self.accounts}
-        core = gateway.GatewayCore(
+        front = gateway.GatewayCore(
             int(name[-1]), epoch, self.instruments, self.accounts,
             lambda _user, account: by_name.get(account),
             GatewayLimits(64, 100, 10_000, lane_window=200),
         )  # fmt: skip
-        return Loop(core, node, clock, name, undelivered=core.undelivered)
+        return Loop(front, node, clock, name, undelivered=front.undelivered)
 
     def _commit(self, core: matcher.MatcherCore, epoch: int) -> None:
         if core.pending is not None:
