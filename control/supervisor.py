@@ -42,8 +42,12 @@ class Supervisor:
         self.socket = self._home / "var" / "supervisord.sock"
         self.pid_file = self._home / "var" / "supervisord.pid"
         self.output = self._home / "var" / "log" / "supervisord.out"
+
+    @property
+    def _rpc(self) -> Any:
+        """A connection of its own for each call: one that once failed would fail for ever."""
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
-        self._rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport).supervisor
+        return xmlrpc.client.ServerProxy("http://localhost", transport).supervisor
 
     def pid(self) -> int | None:
         """Its process id, or None when it does not run."""
