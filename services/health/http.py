@@ -45,7 +45,7 @@ class Server:
 
     async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
         if self._open > CONNECTIONS_MAX:
-            return _encode(Response(503, _TEXT, b"too many connections\n"))
+            return b""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
