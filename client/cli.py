@@ -1,0 +1,79 @@
+"""`rtes`: the command line of participants and operators.
+
+A command's module is imported when the command runs, so that help and completion stay quick;
+COMMANDS therefore repeats each command's one line of help. What goes wrong is one line on stderr
+and exit code 1; a wrong use of a command is exit code 2. There are no tracebacks.
+"""
+
+import importlib
+from typing import Any, Final, NamedTuple
+
+import click
+from rtes.client.errors import RtesError
+from rtes.common.config import ConfigError
+
+
+class Lazy(NamedTuple):
+    """Where a command lies, and what it does."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final = {
+    "order": Lazy("rtes.client.cli_orders", "order", "Send an order: buy or sell."),
+    "cancel": Lazy("rtes.client.cli_orders", "cancel", "Cancel an order, or all of them."),
+    "replace": Lazy("rtes.client.cli_orders", "replace", "Change an order's quantity or price."),
+    "orders": Lazy("rtes.client.cli_orders", "orders", "List your open orders."),
+    "positions": Lazy("rtes.client.cli_account", "positions", "List your positions."),
+    "usage": Lazy("rtes.client.cli_account", "usage", "Show your limits and their use."),
+    "instruments": Lazy("rtes.client.cli_account", "instruments", "List what can be traded."),
+    "book": Lazy("rtes.client.cli_market", "book", "Watch an order book."),
+    "tape": Lazy("rtes.client.cli_market", "tape", "Watch trades as they happen."),
+    "status": Lazy("rtes.client.cli_tools", "status", "Show how the exchange is."),
+    "kill": Lazy("rtes.client.cli_account", "kill", "Operators: stop an account or a symbol."),
+    "bots": Lazy("rtes.client.bots.command", "bots", "Run the bots that make a market."),
+    "replay": Lazy("rtes.client.replay", "replay", "Send a LOBSTER message file."),
+    "setup": Lazy("rtes.control.commands", "setup", "Make missing accounts and keys."),
+    "paths": Lazy("rtes.control.commands", "paths", "Say where run-time state lies."),
+    "config": Lazy("rtes.client.cli_tools", "config", "Check or show the configuration."),
+    "version": Lazy("rtes.client.cli_tools", "version", "Print the version."),
+    "completion": Lazy("rtes.client.cli_tools", "completion", "Print a shell's completion."),
+}
+
+
+class LazyGroup(click.Group):
+    """Finds commands in COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        lazy = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(lazy.module), lazy.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (RtesError, ConfigError) as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Trade on an RTES exchange, watch it and run it.
+
+    Prices are money, quantities are lots. `rtes COMMAND --help` says more of each command."""
+
+
+def main() -> None:
+    """The entry point of the package."""
+    cli(prog_name="rtes")

@@ -1,0 +1,132 @@
+"""`rtes positions`, `usage`, `instruments` and the operators' `rtes kill`.
+
+Positions, limits and their use are risk's answer, which is a projection of the matcher's journal.
+Credit is in ticks x lots over all symbols, so it has no currency.
+"""
+
+from typing import Any, Final
+
+import click
+from rtes.client.cli_common import Setting, listed, shared, show_table, told, word
+from rtes.client.cli_money import price_or_none
+from rtes.client.errors import Rejected, RtesError
+from rtes.common.enums import PartyAction
+from rtes.common.messages import PartyActionReport, PartyActionRequest, SecurityList
+
+ACTIONS: Final = {
+    "suspend": PartyAction.SUSPEND,
+    "halt": PartyAction.HALT_TRADING,
+    "reinstate": PartyAction.REINSTATE,
+}
+DONE: Final = {"suspend": "suspended", "halt": "halted", "reinstate": "reinstated"}
+
+
+@click.command()
+@shared()
+def positions(setting: Setting) -> None:
+    """List your positions, in lots; negative is short."""
+    with setting.connect() as client:
+        rows = [r for r in client.account_usage() if r.symbol]
+    fields = ("symbol", "net_qty", "open_buy_qty", "open_sell_qty", "open_orders")
+    found = [{name: getattr(r, name) for name in fields} for r in rows]
+    columns = ("symbol", "position ", "open to buy ", "open to sell ", "open orders ")
+    setting.emit(
+        found, lambda: show_table(columns, (list(f.values()) for f in found), "no positions")
+    )
+
+
+@click.command()
+@shared()
+def usage(setting: Setting) -> None:
+    """Show your limits and how much of them is used."""
+    with setting.connect() as client:
+        rows = client.account_usage()
+    whole = next(r for r in rows if not r.symbol)
+    largest = max((abs(r.net_qty) for r in rows if r.symbol), default=0)
+    used = {
+        "open orders": (whole.open_orders, whole.open_orders_max),
+        "credit, ticks x lots": (whole.credit_used, whole.credit_max),
+        "largest position, lots": (largest, whole.position_max),
+    }
+    value = {
+        "account": whole.account,
+        "suspended": bool(whole.suspended),
+        "open_orders": whole.open_orders,
+        "open_orders_max": whole.open_orders_max,
+        "credit_used": whole.credit_used,
+        "credit_max": whole.credit_max,
+        "largest_position": largest,
+        "position_max": whole.position_max,
+    }
+
+    def show() -> None:
+        if whole.suspended:
+            click.echo(f"{whole.account} is suspended by an operator; only cancels are taken")
+        rows = [
+            (name, f"{n:,}", f"{most:,}", f"{n / most:.1%}") for name, (n, most) in used.items()
+        ]
+        show_table(("limit", "used ", "of ", "share "), rows, "")
+
+    setting.emit(value, show)
+
+
+@click.command()
+@shared()
+def instruments(setting: Setting) -> None:
+    """List what can be traded."""
+    with setting.connect() as client:
+        found = [_instrument(i) for i in client.instruments().values()]
+    columns = ("symbol", "currency", "price step ", "reference ", "lot ", "lots in steps of ",
+               "least ", "largest ")  # fmt: skip
+    setting.emit(
+        found, lambda: show_table(columns, (list(f.values()) for f in found), "nothing is listed")
+    )
+
+
+def _instrument(i: SecurityList) -> dict[str, Any]:
+    return {
+        "symbol": i.symbol,
+        "currency": i.currency,
+        "price_step": price_or_none(i.min_price_increment, i),
+        "reference_price": price_or_none(i.trading_reference_price, i),
+        "lot_size": i.lot_size,
+        "round_lot": i.round_lot,
+        "min_qty": i.min_trade_vol,
+        "max_qty": i.max_trade_vol,
+    }
+
+
+@click.command()
+@click.argument("action", type=click.Choice(list(ACTIONS)))
+@click.option("--account", "target", default="", metavar="NAME", help="The account to stop.")
+@click.option("--symbol", default="", help="The symbol to stop.")
+@click.option("--session", is_flag=True, help="Only the account's present session.")
+@click.option("--operator", "account", default="OPS", show_default=True, help="Who you are.")
+@shared(account=None)
+def kill(setting: Setting, action: str, target: str, symbol: str, session: bool) -> None:
+    """Stop an account, a symbol or one's trading in the other, or let it trade again.
+
+    suspend takes only cancels from then on; halt also cancels the open orders; reinstate lifts
+    either."""
+    if not target and not symbol:
+        raise click.UsageError("say what to stop: --account NAME, --symbol SYMBOL or both")
+    if session and (symbol or not target):
+        raise click.UsageError("--session goes with --account alone")
+    with setting.connect() as client:
+        if symbol:
+            listed(client.instruments(), symbol)
+        request = PartyActionRequest(
+            client.next_id(), ACTIONS[action], target, symbol, int(session)
+        )
+        answers = [r for r in client.ask(request) if isinstance(r, PartyActionReport)]
+    if not answers:
+        raise RtesError("the exchange did not say what became of it; see `rtes usage`")
+    answer = answers[0]
+    if answer.reject_code:
+        raise Rejected(answer.reject_code)
+    what = " in ".join(name for name in (target, symbol) if name)
+    count = answer.total_affected_orders
+    setting.emit(
+        {"action": word(answer.party_action_type), "of": what, "canceled": count},
+        told(f"{what} {DONE[action]}, {count} orders canceled"),
+    )

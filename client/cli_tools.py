@@ -1,0 +1,104 @@
+"""`rtes status`, `config`, `version` and `completion`: about the exchange and the tool itself.
+
+status asks the exchange's health page over HTTP; nothing here logs on.
+"""
+
+import http.client
+import json
+from importlib import metadata
+from typing import Any, Final
+
+import click
+from click.shell_completion import get_completion_class
+from rtes.client.cli_common import Setting, shared, show_table, told
+from rtes.client.errors import NotConnected, RtesError
+from rtes.common.config import Config, load
+
+TIMEOUT_S: Final = 5.0
+
+
+@click.command()
+@shared(account=None)
+@click.pass_context
+def status(ctx: click.Context, setting: Setting) -> None:
+    """Show how the exchange is, service by service.
+
+    The exit code is 1 when it is unhealthy."""
+    health = _health(setting.config)
+    columns = ("service", "shard ", "status", "pid ", "age ", "why")
+    rows = [
+        (s["service"], s["shard"], s["status"], s.get("pid"),
+         f"{s['age_s']:.1f} s" if "age_s" in s else None, s["why"])
+        for s in health["services"]
+    ]  # fmt: skip
+
+    def show() -> None:
+        click.echo(f"exchange at {setting.config.exchange.http_url}: {health['status']}")
+        show_table(columns, rows, "no services")
+
+    setting.emit(health, show)
+    if health["status"] == "unhealthy":
+        ctx.exit(1)
+
+
+def _health(config: Config) -> dict[str, Any]:
+    exchange = config.exchange
+    connection = http.client.HTTPConnection(
+        exchange.host, exchange.ports["http"], timeout=TIMEOUT_S
+    )
+    try:
+        connection.request("GET", "/health")
+        health: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NotConnected(
+            f"no answer from {exchange.http_url}/health ({error}); is the exchange running "
+            "(scripts/start.sh)?"
+        ) from None
+    finally:
+        connection.close()
+    return health
+
+
+@click.group()
+def config() -> None:
+    """Check or show the configuration."""
+
+
+@config.command()
+@shared(account=None)
+def check(setting: Setting) -> None:
+    """Say whether the configuration can be used, and if not, why."""
+    environment = load(setting.profile).environment
+    value = {"profile": setting.profile, "environment": environment, "ok": True}
+    setting.emit(value, told(f"{setting.profile}: the configuration is good"))
+
+
+@config.command()
+@shared(account=None)
+def show(setting: Setting) -> None:
+    """Print the configuration that holds, defaults and overrides applied."""
+    value = setting.config.model_dump(mode="json")
+    setting.emit(value, told(json.dumps(value, indent=2)))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def version(as_json: bool) -> None:
+    """Print the version."""
+    number = metadata.version("rtes")
+    click.echo(json.dumps({"version": number}) if as_json else f"rtes {number}")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL.
+
+    bash: eval "$(rtes completion bash)" in ~/.bashrc; zsh alike; fish: rtes completion fish |
+    source."""
+    found = get_completion_class(shell)
+    if found is None:
+        raise RtesError(f"no completion for {shell}")
+    root = ctx.find_root().command
+    click.echo(found(root, {}, "rtes", "_RTES_COMPLETE").source())
