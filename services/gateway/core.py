@@ -7,7 +7,7 @@ once; cancels keep a reserve of both.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import astuple
 from rtes.common import feed, link
@@ -34,9 +34,25 @@ FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
 RISK: Final = 10  # channel of risk shard 0
 ARCHIVE: Final = 50  # channel of the archive of shard 0
-ORDERS: Final = (m.NewOrderSingle, m.OrderCancelReplaceRequest)
-CANCELS: Final = (m.OrderCancelRequest, m.OrderMassCancelRequest)
-TO_ALL_SHARDS: Final = (m.OrderMassCancelRequest, m.OrderMassStatusRequest, m.PartyActionRequest)
+
+
+class Route(NamedTuple):
+    """How a sequenced message travels: cancels keep a reserve, some go to every shard."""
+
+    tag: str
+    cancel: bool = False
+    to_all: bool = False
+
+
+ROUTES: Final[dict[type, Route]] = {
+    m.NewOrderSingle: Route("D"),
+    m.OrderCancelRequest: Route("F", cancel=True),
+    m.OrderCancelReplaceRequest: Route("G"),
+    m.OrderMassCancelRequest: Route("q", cancel=True, to_all=True),
+    m.OrderStatusRequest: Route("H"),
+    m.OrderMassStatusRequest: Route("AF", to_all=True),
+    m.PartyActionRequest: Route("DH", to_all=True),
+}
 
 
 class GatewayCore:
@@ -67,10 +83,7 @@ class GatewayCore:
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._risk_epochs: dict[int, int] = {}
-        self._counters = dict.fromkeys(
-            ("rtes_orders_total", "rtes_cancels_total", "rtes_busy_total", "rtes_rejects_total"), 0
-        )
-        self._reports = 0
+        self._orders = self._cancels = self._busy_count = self._rejects = self._reports = 0
 
     # ------------------------------------------------------------ inward
 
@@ -101,13 +114,13 @@ class GatewayCore:
                 self._throttle(session, messages)
                 return
         for reject in rejects:
-            self._counters["rtes_rejects_total"] += 1
+            self._rejects += 1
             self._tell(routing_id, reject)
         for message in messages:
             if session is None:
                 session = self._before_logon(routing_id, user, message, now_ns)
-            elif type(message) in ORDERS or type(message) in CANCELS:
-                self._order(session, message, now_ns)
+            elif (route := ROUTES.get(type(message))) is not None:
+                self._order(session, message, route, now_ns)
             else:
                 self._other(session, message, now_ns)
 
@@ -115,8 +128,9 @@ class GatewayCore:
         """Over the session's rate: nothing is taken but cancels, which always pass."""
         limit = self._limits.messages_per_s_max
         for message in messages:
-            if type(message) in CANCELS:
-                self._order(session, message, session.received_ns)
+            route = ROUTES.get(type(message))
+            if route is not None and route.cancel:
+                self._order(session, message, route, session.received_ns)
             else:
                 refusal = admission.refuse(message, Code.THROTTLED, limit, len(messages), 1_000)
                 self._tell(session.routing_id, refusal)
@@ -141,7 +155,8 @@ class GatewayCore:
             limit = self._limits.sessions_max
             self._tell(routing_id, admission.refuse(message, Code.BUSY, limit, limit, 1_000))
             return None
-        session = self._sessions.add(routing_id, user, account, now_ns)
+        lanes = self._lanes.of_account(account.id)
+        session = self._sessions.add(routing_id, user, account, lanes, now_ns)
         self._sequence_logon(session, message, now_ns)
         return session
 
@@ -149,37 +164,36 @@ class GatewayCore:
         """The matcher gives the logon its place among the orders, and answers it."""
         session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
         settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
-        account = session.account.id
-        command = (CMD_LOGON, account, now_ns, 0, self._gateway, session.number, *settings)
-        self._lanes.add_to_all(account, command)
+        start = (CMD_LOGON, session.account.id, now_ns, 0, self._gateway, session.number)
+        session.to_all_shards((*start, *settings))
 
-    def _order(self, session: Session, message: Any, now_ns: int) -> None:
-        """The path of every order, replace and cancel."""
-        cancel = type(message) in CANCELS
-        shard = self._shard_of.get(getattr(message, "symbol", ""), 0)
-        lane = self._lanes.lane(session.account.id, shard)
-        if (code := self._busy(session, lane, cancel)) is not None:
-            self._counters["rtes_busy_total"] += 1
-            self._tell(session.routing_id, admission.refuse(message, *code))
+    def _order(self, session: Session, message: Any, route: Route, now_ns: int) -> None:
+        """The path of every message that the matcher sequences."""
+        tag, cancel, to_all = route
+        lane = session.lanes[0 if to_all else self._shard_of.get(message.symbol, 0)]
+        if (refusal := self._busy(session, lane.held, cancel)) is not None:
+            self._busy_count += 1
+            self._tell(session.routing_id, admission.refuse(message, *refusal))
             return
-        self._counters["rtes_cancels_total" if cancel else "rtes_orders_total"] += 1
-        command = (message.__struct_config__.tag, session.account.id, now_ns, *astuple(message))
-        if type(message) in TO_ALL_SHARDS:
-            self._lanes.add_to_all(session.account.id, command)
+        if cancel:
+            self._cancels += 1
         else:
-            self._lanes.add(lane, command)
+            self._orders += 1
+        command = (tag, session.account.id, now_ns, *astuple(message))
+        if to_all:
+            session.to_all_shards(command)
+        else:
+            lane.batch.append(command)
         session.in_flight += 1
 
     def _busy(
-        self, session: Session, lane: int, cancel: bool
+        self, session: Session, held: int, cancel: bool
     ) -> tuple[Code, int, int, int] | None:
         """(code, limit, value, retry_after_ms) when the session or its lane is full."""
         limits = self._limits
         if session.state == PENDING:
             return Code.NOT_LOGGED_ON, 0, 0, 10
-        reserve = 1.0 if cancel else limits.orders_share
-        held = self._lanes.held(lane)
-        if held >= limits.lane_window * reserve:
+        if held >= limits.lane_window * (1.0 if cancel else limits.orders_share):
             return Code.BUSY, limits.lane_window, held, 10
         if session.in_flight >= limits.credit * (2 if cancel else 1):
             return Code.BUSY, limits.credit, session.in_flight, 10
@@ -188,10 +202,6 @@ class GatewayCore:
     def _other(self, session: Session, message: m.Inbound, now_ns: int) -> None:
         """Everything but orders and cancels."""
         match message:
-            case m.OrderStatusRequest() | m.OrderMassStatusRequest() | m.PartyActionRequest():
-                self._order(session, message, now_ns)
-            case m.Heartbeat():
-                pass
             case m.TestRequest():
                 self._tell_session(session, m.Heartbeat(message.test_req_id), now_ns)
             case m.ResendRequest():
@@ -337,7 +347,7 @@ class GatewayCore:
         """End a session and let the matcher cancel what it was asked to."""
         self._sessions.remove(session)
         command = (CMD_DISCONNECT, session.account.id, now_ns, 0, self._gateway, session.number)
-        self._lanes.add_to_all(session.account.id, command)
+        session.to_all_shards(command)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""
@@ -366,9 +376,15 @@ class GatewayCore:
                 "risk_link": {"ok": knows_risk, "detail": f"{len(self._risk_epochs)} heard"},
                 "feed": {"ok": placed, "detail": "follows" if placed else "behind"},
             },
-            counters={**self._counters, "rtes_reports_total": self._reports},
+            counters={
+                "rtes_orders_total": self._orders,
+                "rtes_cancels_total": self._cancels,
+                "rtes_busy_total": self._busy_count,
+                "rtes_rejects_total": self._rejects,
+                "rtes_reports_total": self._reports,
+            },
             gauges={
                 "rtes_sessions": len(self._sessions),
-                "rtes_queue_depth": self._lanes.held_total,
+                "rtes_queue_depth": self._lanes.held,
             },
         )

@@ -11,6 +11,22 @@ from rtes.common import link
 from rtes.common.records import Command, encode, gateway_of, lane_of, risk_shard_of
 
 
+class Lane:
+    """One lane: the batch being filled, and the link that holds what was sent."""
+
+    __slots__ = ("batch", "risk_shard", "sender")
+
+    def __init__(self, number: int, epoch: int) -> None:
+        self.risk_shard = risk_shard_of(number)
+        self.sender = link.Sender(number, epoch)
+        self.batch: list[Command] = []
+
+    @property
+    def held(self) -> int:
+        """Commands that the matcher has not acknowledged."""
+        return self.sender.weight + len(self.batch)
+
+
 class Lanes:
     """All lanes of one gateway. Frames come out as (risk shard, frame)."""
 
@@ -18,52 +34,43 @@ class Lanes:
         self._gateway = gateway
         self._risk_shards = risk_shards
         self._matcher_shards = matcher_shards
-        lanes = [
+        numbers = [
             lane_of(gateway, r, s) for r in range(risk_shards) for s in range(matcher_shards)
         ]
-        self._senders = {lane: link.Sender(lane, epoch) for lane in lanes}
-        self._batches: dict[int, list[Command]] = {lane: [] for lane in lanes}
+        self._lanes = {number: Lane(number, epoch) for number in numbers}
 
-    def lane(self, account: int, matcher_shard: int) -> int:
-        """An account always passes the same risk shard."""
-        return lane_of(self._gateway, account % self._risk_shards, matcher_shard)
-
-    def add(self, lane: int, command: Command) -> None:
-        self._batches[lane].append(command)
-
-    def add_to_all(self, account: int, command: Command) -> None:
-        """For what concerns every matcher shard."""
-        for shard in range(self._matcher_shards):
-            self._batches[self.lane(account, shard)].append(command)
-
-    def held(self, lane: int) -> int:
-        """Commands in the lane that the matcher has not acknowledged."""
-        return self._senders[lane].weight + len(self._batches[lane])
+    def of_account(self, account: int) -> list[Lane]:
+        """An account's lanes by matcher shard; it always passes the same risk shard."""
+        risk_shard = account % self._risk_shards
+        return [
+            self._lanes[lane_of(self._gateway, risk_shard, s)]
+            for s in range(self._matcher_shards)
+        ]
 
     @property
-    def held_total(self) -> int:
-        return sum(sender.weight for sender in self._senders.values())
+    def held(self) -> int:
+        return sum(lane.held for lane in self._lanes.values())
 
     def flush(self, now_ns: int) -> Iterator[tuple[int, bytes]]:
         """One frame for each lane that got commands in this batch."""
-        for lane, batch in self._batches.items():
-            if batch:
-                frame = self._senders[lane].push(encode(batch), len(batch), now_ns)
-                batch.clear()
-                yield risk_shard_of(lane), frame
+        for lane in self._lanes.values():
+            if lane.batch:
+                frame = lane.sender.push(encode(lane.batch), len(lane.batch), now_ns)
+                lane.batch.clear()
+                yield lane.risk_shard, frame
 
     def ack(self, acks: list[Any]) -> None:
         """A block's acknowledgements; those of other gateways are passed over."""
-        for lane, epoch, link_no, n in acks:
-            if gateway_of(lane) == self._gateway:
-                self._senders[lane].ack(epoch, link_no, n)
+        for number, epoch, link_no, n in acks:
+            if gateway_of(number) == self._gateway:
+                self._lanes[number].sender.ack(epoch, link_no, n)
 
     def status(
         self, shard: int, epoch: int, entries: list[Any], now_ns: int
     ) -> Iterator[tuple[int, bytes]]:
         """A risk shard says what it expects: the frames to send again."""
         known = {e[0]: (e[1], e[2], e[3], e[4]) for e in entries}
-        for lane, sender in self._senders.items():
-            if risk_shard_of(lane) == shard:
-                for frame in sender.status(epoch, known.get(lane), now_ns):
+        for number, lane in self._lanes.items():
+            if lane.risk_shard == shard:
+                for frame in lane.sender.status(epoch, known.get(number), now_ns):
                     yield shard, frame

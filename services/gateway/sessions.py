@@ -6,7 +6,9 @@ most one open session, the newest; a routing id alone proves nothing, the key of
 
 from typing import Final
 
+from rtes.common.records import Command
 from rtes.common.refdata import Account
+from rtes.services.gateway.lanes import Lane
 
 PENDING: Final = 0  # logged on, the matcher has not confirmed it yet
 OPEN: Final = 1
@@ -22,6 +24,7 @@ class Session:
         "confirmed",
         "heart_bt_ns",
         "in_flight",
+        "lanes",
         "number",
         "received_ns",
         "routing_id",
@@ -32,9 +35,16 @@ class Session:
     )
 
     def __init__(
-        self, number: int, routing_id: bytes, user: str, account: Account, now_ns: int
+        self,
+        number: int,
+        routing_id: bytes,
+        user: str,
+        account: Account,
+        lanes: list[Lane],
+        now_ns: int,
     ) -> None:
         self.number = number
+        self.lanes = lanes  # by matcher shard
         self.routing_id = routing_id
         self.user = user
         self.account = account
@@ -47,6 +57,11 @@ class Session:
         self.sent_ns = now_ns
         self.heart_bt_ns = 0
         self.tested = False
+
+    def to_all_shards(self, command: Command) -> None:
+        """For what concerns every matcher shard."""
+        for lane in self.lanes:
+            lane.batch.append(command)
 
     def take_tokens(self, count: int, per_s: int, now_ns: int) -> bool:
         """Token bucket of one second's worth; False when count is more than is left."""
@@ -71,8 +86,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.by_routing_id)
 
-    def add(self, routing_id: bytes, user: str, account: Account, now_ns: int) -> Session:
-        session = Session(self._next_number, routing_id, user, account, now_ns)
+    def add(
+        self, routing_id: bytes, user: str, account: Account, lanes: list[Lane], now_ns: int
+    ) -> Session:
+        session = Session(self._next_number, routing_id, user, account, lanes, now_ns)
         session.bucket = float("inf")  # the first refill clips it to one second's worth
         self._next_number += 1
         self.by_routing_id[routing_id] = session
