@@ -22,6 +22,7 @@ from rtes.control.setup import setup
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
 READY_S_MAX: Final = 60.0
+CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
 STOP_S_MAX: Final = 30.0
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
@@ -105,7 +106,7 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
 def _await_ready(
     supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]
 ) -> None:
-    deadline = time.monotonic() + READY_S_MAX
+    began = time.monotonic()
     while True:
         waiting = waiting_for(config)
         if not waiting:
@@ -113,10 +114,15 @@ def _await_ready(
         if process.poll() is not None:
             raise StartError(f"supervisord ended:\n{supervisor.output.read_text()}")
         programs = [] if supervisor.pid() is None else supervisor.programs()
-        broken = [p for p in programs if p.exit_status == EXIT_CONFIG]
-        if broken or time.monotonic() > deadline:
-            raise StartError(_explain(broken or programs, waiting))
+        passed_s = time.monotonic() - began
+        if passed_s > READY_S_MAX or any(_hopeless(p, passed_s) for p in programs):
+            raise StartError(_explain(programs, waiting, passed_s))
         time.sleep(_POLL_S)
+
+
+def _hopeless(program: Program, passed_s: float) -> bool:
+    crashing = program.state in ("BACKOFF", "FATAL") and passed_s > CRASHING_S_MAX
+    return crashing or program.exit_status == EXIT_CONFIG
 
 
 def waiting_for(config: Config) -> list[str]:
@@ -138,10 +144,10 @@ def waiting_for(config: Config) -> list[str]:
     return []
 
 
-def _explain(programs: list[Program], waiting: list[str]) -> str:
+def _explain(programs: list[Program], waiting: list[str], passed_s: float) -> str:
     unready = {line.split()[0] for line in waiting}
     shown = [p for p in programs if p.name in unready or p.exit_status == EXIT_CONFIG]
-    parts = [f"not ready after {READY_S_MAX:.0f} s at most:", *(f"    {line}" for line in waiting)]
+    parts = [f"not ready after {passed_s:.0f} s:", *(f"    {line}" for line in waiting)]
     for program in shown:
         parts += [f"--- {program.name} ({program.state}), end of {program.log}:", _tail(program)]
     return "\n".join(parts)
