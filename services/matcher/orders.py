@@ -30,25 +30,29 @@ class Participant:
         "outcomes",
         "reports",
         "session",
+        "session_suspended",
         "suspended",
+        "touched",
     )
 
     def __init__(self, account: int) -> None:
         self.account = account
         self.mark = 0  # highest cl_ord_id seen
         self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
-        # (cl_ord_id, command from cl_ord_id on, first report)
+        # (cl_ord_id, command, the report that answered it), cl_ord_id ascending
         self.outcomes: deque[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = deque(
             maxlen=OUTCOMES_KEPT
         )
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block
         self.reports: list[tuple[Any, ...]] = []  # of this block
+        self.touched = False  # by this block
         self.answered = 0
-        self.gateway = -1
+        self.gateway = -1  # where it is logged on; -1: nowhere
         self.session = 0
         self.cancel_on_disconnect = 0
-        self.suspended = 0  # 0, SESSION_SUSPENDED or ACCOUNT_SUSPENDED of the catalogue
+        self.suspended: list[str] = []  # symbols it may not trade; "" is all
+        self.session_suspended = False  # until its next logon
 
 
 class Order:
@@ -126,11 +130,12 @@ class Order:
 class Level:
     """The queue at one price, first in first out."""
 
-    __slots__ = ("count", "head", "price", "shown", "tail")
+    __slots__ = ("count", "head", "leaves", "price", "shown", "tail")
 
     def __init__(self, price: int) -> None:
         self.price = price
-        self.shown = 0  # quantity on display
+        self.leaves = 0  # of all its orders
+        self.shown = 0  # of that, on display
         self.count = 0
         self.head: Order | None = None
         self.tail: Order | None = None
@@ -145,6 +150,7 @@ class Level:
             self.tail.next = order
         self.tail = order
         self.count += 1
+        self.leaves += order.leaves
         self.shown += order.shown
 
     def unlink(self, order: Order) -> None:
@@ -161,4 +167,14 @@ class Level:
         order.prev = order.next = None
         order.level = None
         self.count -= 1
+        self.leaves -= order.leaves
         self.shown -= order.shown
+
+    def queue(self) -> list[Order]:
+        """All orders, first in line first."""
+        found = []
+        order = self.head
+        while order is not None:
+            found.append(order)
+            order = order.next
+        return found

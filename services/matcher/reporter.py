@@ -22,12 +22,30 @@ RESTATED: Final = "D"
 TRADE: Final = "F"
 ORDER_STATUS: Final = "I"
 TRIGGERED: Final = "L"
+ADDED: Final = 1
+REMOVED: Final = 2
 
 Refused = tuple[int, int, int]  # reject_code, limit, value
+NOT_REFUSED: Final[Refused] = (0, 0, 0)
+UNKNOWN_ORDER: Final = int(Code.UNKNOWN_ORDER)
+
+_ORD_REJ_REASONS: Final = {int(code): r.ord_rej_reason for code, r in CATALOGUE.items()}
+# FIX 102 has numbers of its own; what is not here is 99, other
+_CXL_REJ_REASONS: Final[dict[int, int]] = {
+    int(Code.TOO_LATE): 0,
+    int(Code.UNKNOWN_ORDER): 1,
+    int(Code.ID_REUSED): 6,
+    int(Code.OUT_OF_ORDER): 6,
+    int(Code.ID_TOO_OLD): 6,
+    int(Code.PRICE_BAND): 8,
+    int(Code.PRICE_INCREMENT): 18,
+}
 
 
 class Reporter:
     """Collects the reports of a block by participant."""
+
+    __slots__ = ("_touched", "exec_id", "shard", "time_ns")
 
     def __init__(self, shard: int) -> None:
         self.shard = shard
@@ -36,24 +54,27 @@ class Reporter:
         self._touched: list[Participant] = []
 
     def touch(self, p: Participant) -> None:
-        if not p.reports and not p.answered:
+        """The block has something to tell p."""
+        if not p.touched:
+            p.touched = True
             self._touched.append(p)
 
-    def number(self, p: Participant) -> int:
-        self.touch(p)
+    def _number(self, p: Participant) -> int:
+        if not p.touched:
+            self.touch(p)
         number = p.next_seq_num
         p.next_seq_num = number + 1
         return number
 
-    def order(self, order: Order, exec_type: str, status: str, leaves: int) -> None:
-        """New, Restated, Triggered, and what else needs no more than the order's state."""
+    def order(self, order: Order, exec_type: str) -> None:
+        """New or Triggered, of an order that has not traded."""
         p = order.owner
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
         p.reports.append(
             (
-                "8", self.shard, number, exec_type, status, order.cl_ord_id, order.order_id,
-                self.exec_id, order.symbol, order.side, leaves, order.cum, self.time_ns,
+                "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
+                self.exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
                 order.order_qty, order.price,
             )
         )  # fmt: skip
@@ -61,66 +82,65 @@ class Reporter:
     def trade(self, order: Order, qty: int, price: int, match_id: int, liquidity: int) -> None:
         """One side of a trade; the order's cum and leaves already include it."""
         p = order.owner
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
-        status = PARTIALLY_FILLED if order.leaves else FILLED
         p.reports.append(
             (
-                "8", self.shard, number, TRADE, status, order.cl_ord_id, order.order_id,
-                self.exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
-                order.order_qty, order.price, qty, price, match_id, liquidity,
+                "8", self.shard, number, TRADE, PARTIALLY_FILLED if order.leaves else FILLED,
+                order.cl_ord_id, order.order_id, self.exec_id, order.symbol, order.side,
+                order.leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
+                match_id, liquidity,
             )
         )  # fmt: skip
 
     def closed(
-        self,
-        order: Order,
-        exec_type: str,
-        request_id: int = 0,
-        restatement: int = 0,
-        refused: Refused = (0, 0, 0),
+        self, order: Order, exec_type: str, request_id: int, restatement: int, refused: Refused
     ) -> None:
-        """Canceled, Expired or Rejected; request_id is the cl_ord_id of a cancel request."""
+        """Canceled or Expired; request_id is the cl_ord_id of a cancel request, or 0."""
         cl_ord_id, orig = (request_id, order.cl_ord_id) if request_id else (order.cl_ord_id, 0)
-        self._execution(order, exec_type, exec_type, 0, cl_ord_id, orig, restatement, refused)
+        code = refused[0]
+        tail: tuple[int, ...] = ()
+        if code:
+            tail = (0, 0, 0, 0, orig, restatement, _ORD_REJ_REASONS[code], *refused)
+        elif restatement:
+            tail = (0, 0, 0, 0, orig, restatement)
+        elif orig:
+            tail = (0, 0, 0, 0, orig)
+        self._changed(order, exec_type, exec_type, cl_ord_id, tail)
 
     def replaced(self, order: Order, orig_cl_ord_id: int) -> None:
         status = PARTIALLY_FILLED if order.cum else NEW
-        self._execution(order, REPLACED, status, order.leaves, order.cl_ord_id, orig_cl_ord_id)
+        self._changed(order, REPLACED, status, order.cl_ord_id, (0, 0, 0, 0, orig_cl_ord_id))
 
-    def _execution(
-        self,
-        order: Order,
-        exec_type: str,
-        status: str,
-        leaves: int,
-        cl_ord_id: int,
-        orig: int,
-        restatement: int = 0,
-        refused: Refused = (0, 0, 0),
+    def restated(self, order: Order, restatement: int) -> None:
+        """The exchange changed the order's quantity or type; restatement says why, 0: type."""
+        status = PARTIALLY_FILLED if order.cum else NEW
+        tail = (0, 0, 0, 0, 0, restatement) if restatement else ()
+        self._changed(order, RESTATED, status, order.cl_ord_id, tail)
+
+    def _changed(
+        self, order: Order, exec_type: str, status: str, cl_ord_id: int, tail: tuple[int, ...]
     ) -> None:
         p = order.owner
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
-        reason = CATALOGUE[Code(refused[0])].ord_rej_reason if refused[0] else 0
         p.reports.append(
             (
                 "8", self.shard, number, exec_type, status, cl_ord_id, order.order_id,
-                self.exec_id, order.symbol, order.side, leaves, order.cum, self.time_ns,
-                order.order_qty, order.price, 0, 0, 0, 0, orig, restatement, reason, *refused,
+                self.exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+                order.order_qty, order.price, *tail,
             )
         )  # fmt: skip
 
     def refused_order(self, p: Participant, command: tuple[Any, ...], refused: Refused) -> None:
         """A NewOrderSingle that never became an order."""
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
-        reason = CATALOGUE[Code(refused[0])].ord_rej_reason
         p.reports.append(
             (
                 "8", self.shard, number, REJECTED, REJECTED, command[3], 0, self.exec_id,
                 command[4], command[5], 0, 0, self.time_ns, command[6], command[8], 0, 0, 0, 0,
-                0, 0, reason, *refused,
+                0, 0, _ORD_REJ_REASONS.get(refused[0], 99), *refused,
             )
         )  # fmt: skip
 
@@ -128,34 +148,35 @@ class Reporter:
         self, p: Participant, command: tuple[Any, ...], order: Order | None, refused: Refused
     ) -> None:
         """OrderCancelReject; of an order that is still as it was, when there is one."""
-        number = self.number(p)
-        response_to = "2" if command[0] == "G" else "1"
-        reason = {Code.UNKNOWN_ORDER: 1, Code.TOO_LATE: 0}.get(Code(refused[0]), 99)
+        number = self._number(p)
+        kind, cl_ord_id = command[0], command[3]
+        orig = command[5] if kind in ("F", "G", "H") else 0
         status, order_id = REJECTED, 0
         if order is not None:
             status, order_id = (PARTIALLY_FILLED if order.cum else NEW), order.order_id
         p.reports.append(
             (
-                "9", self.shard, number, command[3], command[5], order_id, status, response_to,
-                reason, *refused, self.time_ns,
+                "9", self.shard, number, cl_ord_id, orig, order_id, status,
+                "2" if kind == "G" else "1", _CXL_REJ_REASONS.get(refused[0], 99), *refused,
+                self.time_ns,
             )
         )  # fmt: skip
 
     def unknown_status(self, p: Participant, command: tuple[Any, ...]) -> None:
         """OrderStatusRequest for an order that is not open."""
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
         p.reports.append(
             (
                 "8", self.shard, number, ORDER_STATUS, REJECTED, command[5], 0, self.exec_id,
-                command[4], "", 0, 0, self.time_ns, 0, 0, 0, 0, 0, 0, 0, 0, 5,
-                Code.UNKNOWN_ORDER.value, 0, command[5],
+                command[4], "", 0, 0, self.time_ns, 0, 0, 0, 0, 0, 0, 0, 0,
+                _ORD_REJ_REASONS[UNKNOWN_ORDER], UNKNOWN_ORDER, p.mark, command[5],
             )
         )  # fmt: skip
 
     def status(self, order: Order) -> None:
         p = order.owner
-        number = self.number(p)
+        number = self._number(p)
         self.exec_id += 1
         p.reports.append(
             (
@@ -169,7 +190,7 @@ class Reporter:
 
     def other(self, p: Participant, message_type: str, *fields: object) -> None:
         """Any other numbered report: type, shard, number, then fields, then the time."""
-        number = self.number(p)
+        number = self._number(p)
         p.reports.append((message_type, self.shard, number, *fields, self.time_ns))
 
     def logon(self, p: Participant, heart_bt_int: int) -> None:
@@ -191,5 +212,6 @@ class Reporter:
             p.first_seq_num = p.next_seq_num
             p.reports = []
             p.answered = 0
+            p.touched = False
         self._touched = []
         return chunks
