@@ -1,8 +1,9 @@
 """What one account was told about the orders of a replay: counts, and a digest to compare runs by.
 
 Pure. The digest covers every report in the order told, times apart. What the exchange numbers
-(reports, orders, executions, trades) and the account's own ids count from the start of the run,
-so the same flow gives the same digest on the same mesh again and on another one.
+(orders, trades) and the account's own ids count from the start of the run, and of a refusal the
+code counts but not its limit, which may move with the last price of before. So the same flow
+gives the same digest on the same mesh again and on another one.
 """
 
 import hashlib
@@ -21,7 +22,9 @@ from rtes.common.messages import (
 from rtes.common.refusals import explain
 
 Report = ExecutionReport | OrderCancelReject | BusinessMessageReject | OrderMassStatusReport
-NOT_COMPARED: Final = ("appl_seq_num", "exec_id", "transact_time", "retry_after_ms")
+NOT_COMPARED: Final = (
+    "appl_seq_num", "exec_id", "transact_time", "retry_after_ms", "limit", "value"
+)  # fmt: skip
 OWN_IDS: Final = ("cl_ord_id", "orig_cl_ord_id")
 EXCHANGE_IDS: Final = ("order_id", "trd_match_id")
 

@@ -8,25 +8,29 @@ when nobody else trades the symbol meanwhile.
 
 import hashlib
 import json
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rtes.client import Client, RtesError
 from rtes.client.lobster import Action, Message, Row, Translator, parse
 from rtes.client.outcomes import Outcomes, Report
-from rtes.common.messages import OrderMassStatusRequest, SecurityList
+from rtes.common.config import ConfigError
+from rtes.common.messages import Logout, OrderMassStatusRequest, SecurityList
 from rtes.common.refusals import Code
 
 BATCH_MESSAGES: Final = 64
+ORDERS_KEPT: Final = 100_000  # by the SDK; a day has millions
 SILENCE_S_MAX: Final = 30.0  # without an answer owed: the exchange is gone
 KINDS: Final = {
     "NewOrderSingle": "new orders",
@@ -35,7 +39,7 @@ KINDS: Final = {
 }
 
 
-class ReplayError(Exception):
+class ReplayError(RtesError):
     """The replay cannot go on; the message says why."""
 
 
@@ -43,16 +47,17 @@ class Party:
     """One of the two accounts: its client, what waits to be sent, what it was told."""
 
     def __init__(self, connect: Callable[..., Client], symbol: str) -> None:
-        self.outcomes: Outcomes | None = None
+        self.tally = Outcomes(first_id=sys.maxsize)  # nothing before the run counts
         self.client = connect(on_report=self._on_report)
         self.cleared = self.client.cancel_all(symbol)
-        self._batch: list[Message] = []
         self.tally = Outcomes(self.client.next_id())
-        self.outcomes = self.tally
+        self._batch: list[Message] = []
 
     def _on_report(self, report: object) -> None:
-        if self.outcomes is not None and isinstance(report, Report):
-            self.outcomes.tell(report)
+        if isinstance(report, Report):
+            self.tally.tell(report)
+        elif isinstance(report, Logout):
+            raise ReplayError(f"the exchange ended the session: {report.text}")
 
     def add(self, message: Message) -> None:
         self._batch.append(message)
@@ -64,6 +69,8 @@ class Party:
             self.tally.unanswered.update(m.cl_ord_id for m in self._batch)
             batch, self._batch = self._batch, []
             self.client.send(batch)
+        if len(self.client.orders) > ORDERS_KEPT:
+            self.client.orders.clear()
 
     def settle(self) -> None:
         """Send what waits; return when everything sent is answered."""
@@ -198,6 +205,8 @@ def _told(parties: dict[str, Party]) -> dict[str, Any]:
 
 def _show(report: dict[str, Any]) -> None:
     table = Table(title=f"replay of {report['file']} in {report['symbol']}", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a digest is of use only whole
     for name, count in report["sent"].items():
         table.add_row("sent", f"{count:,} {name}")
     for reason, count in report["skipped"].items():
@@ -216,3 +225,72 @@ def _show(report: dict[str, Any]) -> None:
     table.add_row("rate", rate)
     table.add_row("digest", report["digest"])
     Console().print(table)
+
+
+def _speed(text: str) -> float:
+    """Times real time; 0 is as fast as it goes."""
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if speed <= 0:
+        raise click.BadParameter(f"{text!r} is neither max nor a number above 0")
+    return speed
+
+
+def _replay(
+    file: Path, speed: float, symbol: str, accounts: tuple[str, str], profile: str
+) -> dict[str, Any]:
+    """Log both accounts on, run, log off. Raises RtesError."""
+    connect = [partial(Client.connect, account, profile=profile) for account in accounts]
+    with connect[0]() as client:
+        instruments = client.instruments()
+    if symbol not in instruments:
+        raise ReplayError(
+            f"{symbol} is not listed; name another with --symbol: " + ", ".join(instruments)
+        )
+    resting = Party(connect[0], symbol)
+    with closing(resting.client):
+        taking = Party(connect[1], symbol)
+        with closing(taking.client):
+            return run(file, instruments[symbol], resting, taking, speed)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--speed", default="max", help="Times real time, or max (the default).")
+@click.option("--symbol", help="Default: the file's name up to the first underscore.")
+@click.option("--account", default="DEMO1", show_default=True, help="Sends what rests.")
+@click.option("--taker", default="DEMO2", show_default=True, help="Sends what executes it.")
+@click.option("--profile", default="dev", show_default=True, help="dev, staging, prod or a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def replay(
+    file: Path,
+    speed: str,
+    symbol: str | None,
+    account: str,
+    taker: str,
+    profile: str,
+    as_json: bool,
+) -> None:
+    """Send a LOBSTER message FILE through the gateway and report what came of it.
+
+    New orders, partial cancels and deletes are sent by --account. The execution of a visible
+    order is sent by --taker, as an IOC order of the opposite side at its price and size. Both
+    accounts' open orders in the symbol are cancelled first. Rows about orders from before the
+    file, hidden executions, auctions and halts are skipped and counted. The digest of outcomes
+    repeats when nobody else trades the symbol meanwhile (scripts/start.sh --no-bots).
+    """
+    if account == taker:
+        raise click.UsageError("--account and --taker must be two accounts")
+    symbol = symbol or file.name.partition("_")[0]
+    try:
+        report = _replay(file, _speed(speed), symbol, (account, taker), profile)
+    except (RtesError, ConfigError) as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _show(report)
