@@ -1,0 +1,154 @@
+"""What tests of the whole exchange share: the journal's word on what happened, and a reckoning.
+
+Nothing here asks a running service: what a participant was told is compared with what lies on
+disk, and `audit` executes the whole journal once more in one engine that was never killed, so a
+matcher whose restarts lost or changed anything is found out by its later blocks.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+from rtes.client import Client
+from rtes.client.testing import Mesh
+from rtes.common import messages as m
+from rtes.common.enums import ExecType, OrdStatus, Side
+from rtes.common.records import Block, decode_block
+from rtes.common.refdata import Accounts, Instruments, Limits, load_accounts, load_instruments
+from rtes.common.storage import Reader
+from rtes.services.matcher.core import MatcherCore
+from rtes.services.matcher.engine import Engine
+
+Numbered = (
+    m.ExecutionReport
+    | m.OrderCancelReject
+    | m.OrderMassCancelReport
+    | m.OrderMassStatusReport
+    | m.PartyActionReport
+)
+_decode_reports = msgspec.msgpack.Decoder(list[m.Outbound]).decode
+
+
+def connect(mesh: Mesh, account: str, **arguments: object) -> Client:
+    """A client of this mesh that waits longer than a busy machine takes."""
+    arguments.setdefault("timeout_s", 20.0)
+    return Client.connect(account, config=mesh.config, **arguments)  # type: ignore[arg-type]
+
+
+def limit(mesh: Mesh, account: str, **limits: object) -> None:
+    """Give an account limits of its own; before the mesh starts."""
+    path = mesh.paths.accounts_file
+    known = load_accounts(path).accounts
+    own = Limits.model_validate(limits)
+    known = [a.model_copy(update={"limits": own}) if a.name == account else a for a in known]
+    path.write_text(Accounts(accounts=known).model_dump_json(exclude_unset=True))
+
+
+def blocks(mesh: Mesh) -> Iterator[Block]:
+    """All of the journal."""
+    for _, payload in Reader(mesh.paths.journal_dir(0)).blocks_from(1):
+        yield decode_block(payload)
+
+
+def told(mesh: Mesh) -> dict[str, list[Numbered]]:
+    """What the journal says each account was told, in order; a repeat must say the same."""
+    names = {a.id: a.name for a in load_accounts(mesh.paths.accounts_file).accounts}
+    by_account: dict[str, list[Numbered]] = {name: [] for name in names.values()}
+    for block in blocks(mesh):
+        for account, _first, _reports, _answered, data in block.chunks:
+            known = by_account[names[account]]
+            for report in _decode_reports(data):
+                if not isinstance(report, Numbered):
+                    continue
+                if report.appl_seq_num == len(known) + 1:
+                    known.append(report)
+                else:
+                    assert known[report.appl_seq_num - 1] == report
+    return by_account
+
+
+def audit(mesh: Mesh) -> Engine:
+    """Execute the journal in one engine without any restart; every block must come out the same."""
+    listed: Instruments = load_instruments(mesh.config.exchange.instruments)
+    names = {a.name: a.id for a in load_accounts(mesh.paths.accounts_file).accounts}
+    engine = Engine(0, listed.instruments, mesh.config.exchange.day_end_ns, names)
+    core = MatcherCore(0, 1, engine)
+    for block in blocks(mesh):
+        assert core.replay(block), f"block at {block.first_seq} came out differently"
+    return engine
+
+
+@dataclass
+class Reckoning:
+    """What reports add up to: (status, cum, leaves) by order_id, and net positions by symbol."""
+
+    orders: dict[int, tuple[OrdStatus, int, int]] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
+    fills: int = 0
+
+    @classmethod
+    def of(cls, reports: Iterable[Numbered]) -> "Reckoning":
+        reckoning = cls()
+        for report in reports:
+            if isinstance(report, m.ExecutionReport) and report.order_id:
+                reckoning.add(report)
+        return reckoning
+
+    def add(self, report: m.ExecutionReport) -> None:
+        self.orders[report.order_id] = (report.ord_status, report.cum_qty, report.leaves_qty)
+        if report.exec_type is ExecType.TRADE:
+            signed = report.last_qty if report.side == Side.BUY else -report.last_qty
+            self.positions[report.symbol] = self.positions.get(report.symbol, 0) + signed
+            self.fills += 1
+
+
+def own_positions(client: Client) -> dict[str, int]:
+    """The client's own reckoning of what it holds, flat symbols included."""
+    return {symbol: position.qty for symbol, position in client.positions.items()}
+
+
+def until(client: Client, done: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Poll until done() says so."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, "waited in vain"
+        client.poll(0.02)
+
+
+def settle(client: Client) -> None:
+    """Until everything this client asked is answered."""
+    until(client, lambda: client.in_flight == 0)
+
+
+def wait_for(done: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Until done() says so."""
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def check_trades(by_account: dict[str, list[Numbered]]) -> None:
+    """Every trade has two sides of the same size, and no number was used twice."""
+    executions = [
+        r for reports in by_account.values() for r in reports if isinstance(r, m.ExecutionReport)
+    ]
+    assert len({r.exec_id for r in executions}) == len(executions)
+    sides: dict[int, list[m.ExecutionReport]] = {}
+    for report in executions:
+        if report.exec_type is ExecType.TRADE:
+            sides.setdefault(report.trd_match_id, []).append(report)
+    for one, other in sides.values():
+        assert (one.last_qty, one.last_px) == (other.last_qty, other.last_px)
+        assert {one.side, other.side} == {Side.BUY, Side.SELL}
+
+
+def check_once(reports: Iterable[Numbered]) -> None:
+    """No cl_ord_id of an account became two orders."""
+    fresh = [
+        r.cl_ord_id
+        for r in reports
+        if isinstance(r, m.ExecutionReport) and r.exec_type is ExecType.NEW
+    ]
+    assert len(set(fresh)) == len(fresh)
