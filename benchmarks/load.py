@@ -28,11 +28,13 @@ encode = msgspec.msgpack.Encoder().encode
 class Load:
     """Requests of one account, and how many were answered."""
 
-    def __init__(self, endpoint: str, key_file: Path, symbols: list[str], seed: int) -> None:
+    def __init__(
+        self, endpoint: str, key_file: Path, symbols: list[tuple[str, int]], seed: int
+    ) -> None:
         credentials = Credentials.load(key_file)
         self.random = random.Random(seed)
         self.symbols = symbols
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket: Any = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.curve_publickey = credentials.public_key.encode()
         self.socket.curve_secretkey = credentials.secret_key.encode()
         self.socket.curve_serverkey = credentials.server_key.encode()

@@ -60,7 +60,7 @@ def one_run(mesh: Mesh, clients: int, per_frame: int, seconds: float, seed: int)
     for process in processes:
         output, _ = process.communicate(timeout=seconds + 60)
         results.append(json.loads(output))
-    return sum(r["answered"] / r["seconds"] for r in results)
+    return float(sum(r["answered"] / r["seconds"] for r in results))
 
 
 def cpu_us(mesh: Mesh) -> dict[str, float]:

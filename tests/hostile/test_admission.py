@@ -16,7 +16,7 @@ GOOD = m.encode(ORDER)
 def replaced(at: int, value: object) -> bytes:
     row: list[object] = list(ORDER)
     row[at] = value
-    return msgpack.packb(row)
+    return bytes(msgpack.packb(row))
 
 
 @pytest.mark.parametrize(
