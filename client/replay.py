@@ -7,7 +7,6 @@ when nobody else trades the symbol meanwhile.
 """
 
 import hashlib
-import json
 import sys
 import time
 from collections import Counter
@@ -23,9 +22,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rtes.client import Client, RtesError
+from rtes.client.cli_common import Setting, listed, shared
 from rtes.client.lobster import Action, Message, Row, Translator, parse
 from rtes.client.outcomes import Outcomes, Report
-from rtes.common.config import ConfigError
+from rtes.common.config import Config
 from rtes.common.messages import Logout, OrderMassStatusRequest, SecurityList
 from rtes.common.refusals import Code
 
@@ -241,40 +241,26 @@ def _speed(text: str) -> float:
 
 
 def _replay(
-    file: Path, speed: float, symbol: str, accounts: tuple[str, str], profile: str
+    file: Path, speed: float, symbol: str, accounts: tuple[str, str], config: Config
 ) -> dict[str, Any]:
     """Log both accounts on, run, log off. Raises RtesError."""
-    connect = [partial(Client.connect, account, profile=profile) for account in accounts]
+    connect = [partial(Client.connect, account, config=config) for account in accounts]
     with connect[0]() as client:
-        instruments = client.instruments()
-    if symbol not in instruments:
-        raise ReplayError(
-            f"{symbol} is not listed; name another with --symbol: " + ", ".join(instruments)
-        )
+        instrument = listed(client.instruments(), symbol)
     resting = Party(connect[0], symbol)
     with closing(resting.client):
         taking = Party(connect[1], symbol)
         with closing(taking.client):
-            return run(file, instruments[symbol], resting, taking, speed)
+            return run(file, instrument, resting, taking, speed)
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--speed", default="max", help="Times real time, or max (the default).")
 @click.option("--symbol", help="Default: the file's name up to the first underscore.")
-@click.option("--account", default="DEMO1", show_default=True, help="Sends what rests.")
-@click.option("--taker", default="DEMO2", show_default=True, help="Sends what executes it.")
-@click.option("--profile", default="dev", show_default=True, help="dev, staging, prod or a file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def replay(
-    file: Path,
-    speed: str,
-    symbol: str | None,
-    account: str,
-    taker: str,
-    profile: str,
-    as_json: bool,
-) -> None:
+@click.option("--taker", default="DEMO2", show_default=True, help="Who sends the executions.")
+@shared()
+def replay(file: Path, speed: str, symbol: str | None, taker: str, setting: Setting) -> None:
     """Send a LOBSTER message FILE through the gateway and report what came of it.
 
     New orders, partial cancels and deletes are sent by --account. The execution of a visible
@@ -283,14 +269,8 @@ def replay(
     file, hidden executions, auctions and halts are skipped and counted. The digest of outcomes
     repeats when nobody else trades the symbol meanwhile (scripts/start.sh --no-bots).
     """
-    if account == taker:
+    if setting.account == taker:
         raise click.UsageError("--account and --taker must be two accounts")
     symbol = symbol or file.name.partition("_")[0]
-    try:
-        report = _replay(file, _speed(speed), symbol, (account, taker), profile)
-    except (RtesError, ConfigError) as error:
-        raise click.ClickException(str(error)) from None
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
-    else:
-        _show(report)
+    report = _replay(file, _speed(speed), symbol, (setting.account, taker), setting.config)
+    setting.emit(report, lambda: _show(report))

@@ -25,7 +25,8 @@ from rtes.common.refusals import Code, explain
 REST_S_FIRST: Final = 1.0
 REST_S_MAX: Final = 60.0
 SILENCE_S_MAX: Final = 15.0  # without an answer: begin again with a new session
-ROUTINE: Final = (Code.TOO_LATE, Code.UNKNOWN_ORDER, Code.NO_LIQUIDITY)  # somebody was faster
+# somebody was faster, or the gateway restarted and the session logs on again by itself
+ROUTINE: Final = (Code.TOO_LATE, Code.UNKNOWN_ORDER, Code.NO_LIQUIDITY, Code.NOT_LOGGED_ON)
 
 log = logging.getLogger("rtes.bots")
 

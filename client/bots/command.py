@@ -3,12 +3,14 @@
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import click
 from rtes.client.bots.fleet import RATE_PER_S, Fleet
-from rtes.client.bots.roster import STRATEGIES, parse_group, posts
-from rtes.common.config import ConfigError, running
+from rtes.client.bots.roster import STRATEGIES, Post, parse_group, posts
+from rtes.client.cli_common import Setting, shared, told
+from rtes.common.config import Config
 
 NO_BOTS: Final = "the configuration has no bots; name some with --strategy NAME:COUNT"
 
@@ -19,7 +21,6 @@ def bots() -> None:
 
 
 @bots.command()
-@click.option("--profile", default="dev", show_default=True, help="dev, staging, prod or a file.")
 @click.option("--seed", type=int, help="Same seed, same orders. Default: the configuration's.")
 @click.option(
     "--strategy",
@@ -36,31 +37,40 @@ def bots() -> None:
     help="Messages a second, all bots together.",
 )
 @click.option("--duration", type=click.FloatRange(min=0), help="Seconds; without: until stopped.")
+@shared(account=None)
 def run(
-    profile: str, seed: int | None, strategies: tuple[str, ...], rate: float, duration: float | None
+    seed: int | None,
+    strategies: tuple[str, ...],
+    rate: float,
+    duration: float | None,
+    setting: Setting,
 ) -> None:
     """Trade until SIGINT or SIGTERM, then cancel all orders of the bots."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        config = running(profile)
-        wanted = [parse_group(text) for text in strategies] or [
-            (group.strategy, group.count) for group in config.bots.groups
-        ]
-        roster = posts(wanted)
-    except (ConfigError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-    if not roster:
-        raise click.ClickException(NO_BOTS)
     fleet = Fleet(
-        roster,
-        profile=profile,
-        seed=config.bots.seed if seed is None else seed,
+        _roster(strategies, setting.config),
+        profile=setting.profile,
+        seed=setting.config.bots.seed if seed is None else seed,
         rate=rate,
         stopping=_stop_signal(duration),
     )
     fleet.run()
     sent, refused = sum(bot.sent for bot in fleet.bots), fleet.refused()
-    click.echo(f"{len(roster)} bots sent {sent:,} messages; refused: {refused or 'none'}")
+    report = {"bots": len(fleet.bots), "sent": sent, "refused": refused}
+    text = f"{len(fleet.bots)} bots sent {sent:,} messages; refused: {refused or 'none'}"
+    setting.emit(report, told(text))
+
+
+def _roster(strategies: Sequence[str], config: Config) -> list[Post]:
+    """The bots asked for, or else those of the configuration."""
+    try:
+        asked = [parse_group(text) for text in strategies]
+        roster = posts(asked or [(group.strategy, group.count) for group in config.bots.groups])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not roster:
+        raise click.UsageError(NO_BOTS)
+    return roster
 
 
 class _Stop:
