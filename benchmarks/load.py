@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import zmq
+from rtes.client.blocking import open_socket
 from rtes.client.credentials import Credentials
 
 WINDOW = 900  # below the session's credit of 1,000
@@ -34,12 +35,7 @@ class Load:
         credentials = Credentials.load(key_file)
         self.random = random.Random(seed)
         self.symbols = symbols
-        self.socket: Any = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.curve_publickey = credentials.public_key.encode()
-        self.socket.curve_secretkey = credentials.secret_key.encode()
-        self.socket.curve_serverkey = credentials.server_key.encode()
-        self.socket.set_hwm(100_000)
-        self.socket.connect(endpoint)
+        self.socket = open_socket(endpoint, credentials, zmq.Context.instance())
         self.next_id = 1
         self.sent = 0
         self.answered = 0

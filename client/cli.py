@@ -63,7 +63,9 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (RtesError, ConfigError) as error:
+        except BrokenPipeError:
+            raise  # click leaves quietly
+        except (RtesError, ConfigError, OSError) as error:
             raise click.ClickException(str(error)) from None
 
 

@@ -7,11 +7,13 @@ Credit is in ticks x lots over all symbols, so it has no currency.
 from typing import Any, Final
 
 import click
-from rtes.client.cli_common import Setting, listed, shared, show_table, told, word
+from rtes.client.blocking import Client
+from rtes.client.cli_common import Setting, canceled, listed, shared, show_table, told, word
 from rtes.client.cli_money import price_or_none
-from rtes.client.errors import Rejected, RtesError
+from rtes.client.errors import Rejected
 from rtes.common.enums import PartyAction
 from rtes.common.messages import PartyActionReport, PartyActionRequest, SecurityList
+from rtes.common.refusals import Code
 
 ACTIONS: Final = {
     "suspend": PartyAction.SUSPEND,
@@ -76,7 +78,7 @@ def instruments(setting: Setting) -> None:
     """List what can be traded."""
     with setting.connect() as client:
         found = [_instrument(i) for i in client.instruments().values()]
-    columns = ("symbol", "currency", "price step ", "reference ", "lot ", "lots in steps of ",
+    columns = ("symbol", "currency", "price step ", "reference ", "lot ", "lot step ",
                "least ", "largest ")  # fmt: skip
     setting.emit(
         found, lambda: show_table(columns, (list(f.values()) for f in found), "nothing is listed")
@@ -118,15 +120,28 @@ def kill(setting: Setting, action: str, target: str, symbol: str, session: bool)
         request = PartyActionRequest(
             client.next_id(), ACTIONS[action], target, symbol, int(session)
         )
-        answers = [r for r in client.ask(request) if isinstance(r, PartyActionReport)]
-    if not answers:
-        raise RtesError("the exchange did not say what became of it; see `rtes usage`")
-    answer = answers[0]
-    if answer.reject_code:
-        raise Rejected(answer.reject_code)
+        answer = _switch(client, request)
     what = " in ".join(name for name in (target, symbol) if name)
     count = answer.total_affected_orders
-    setting.emit(
-        {"action": word(answer.party_action_type), "of": what, "canceled": count},
-        told(f"{what} {DONE[action]}, {count} orders canceled"),
-    )
+    value = {"action": word(answer.party_action_type), "of": what, "canceled": count}
+    setting.emit(value, told(f"{what} {DONE[action]}, {canceled(count)}"))
+
+
+def _switch(client: Client, request: PartyActionRequest) -> PartyActionReport:
+    try:
+        reports = client.ask(request)
+    except Rejected as error:
+        raise _no_operator(error, client, request) from None
+    answer = next(r for r in reports if isinstance(r, PartyActionReport))
+    if answer.reject_code:
+        raise _no_operator(Rejected(answer.reject_code), client, request)
+    return answer
+
+
+def _no_operator(error: Rejected, client: Client, request: PartyActionRequest) -> Rejected:
+    if error.code != Code.NOT_AUTHORIZED:
+        return error
+    text = f"{client.credentials.account} is not an operator"
+    if request.account:
+        text += f", or there is no account {request.account}"
+    return Rejected(error.code, text=text)

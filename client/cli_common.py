@@ -91,7 +91,7 @@ def _account(default: str) -> Callable[[Callable[..., None]], Callable[..., None
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print a table; text columns are those whose name does not end in a space."""
+    """Print a table; a column whose name ends in a space is flush right. empty: for no rows."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column.strip(), justify="right" if column.endswith(" ") else "left")
@@ -120,3 +120,8 @@ def told(text: str) -> Callable[[], None]:
 def word(member: Any) -> str:
     """An enum's member as people write it: MARKET_TO_LIMIT is market-to-limit."""
     return str(member.name).lower().replace("_", "-")
+
+
+def canceled(count: int) -> str:
+    """How many orders were canceled."""
+    return "1 order canceled" if count == 1 else f"{count} orders canceled"

@@ -19,8 +19,9 @@ from rtes.client.bookview import BookView
 from rtes.client.cli_common import Setting, listed, shared
 from rtes.client.cli_money import money, price_or_none
 from rtes.client.credentials import Credentials
-from rtes.client.errors import NotConnected
+from rtes.client.errors import NotConnected, RtesError
 from rtes.client.marketdata import MarketData
+from rtes.common.config import ConfigError
 from rtes.common.enums import Channel
 from rtes.common.marketdata import Published, Trade
 from rtes.common.messages import SecurityList
@@ -32,7 +33,11 @@ FRAME_S: Final = 0.1
 
 
 def _instruments(setting: Setting) -> dict[str, SecurityList]:
-    known = load_instruments(setting.config.exchange.instruments).instruments
+    path = setting.config.exchange.instruments
+    try:
+        known = load_instruments(path).instruments
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
     return {
         i.symbol: SecurityList(
             "", len(known), i.symbol, i.shard, i.tick_size, i.lot_size, i.currency,
@@ -56,7 +61,10 @@ def _first(feed: MarketData, setting: Setting) -> list[Published]:
     events = []
     deadline = time.monotonic() + FIRST_S
     while feed.stale:
-        events += feed.poll(FRAME_S)
+        try:
+            events += feed.poll(FRAME_S)
+        except LookupError as error:
+            raise RtesError(str(error.args[0])) from None
         if time.monotonic() > deadline:
             endpoint = setting.config.exchange.market_data_endpoint
             raise NotConnected(

@@ -5,6 +5,7 @@ Invariants: what is not a valid price is refused, never rounded; ticks(money(t))
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Final
 
 from rtes.client.errors import Rejected, RtesError
 from rtes.common.messages import SecurityList
@@ -35,6 +36,10 @@ def ticks(price: Decimal, instrument: SecurityList) -> int:
             f"{instrument.symbol} trades in steps of {step:f}, so {price:f} is not a price; "
             f"the nearest {'are' if len(near) > 1 else 'is'} {nearest}"
         )
+    if below * instrument.min_price_increment > PRICE_TICKS_MAX:
+        raise RtesError(
+            f"{price:f} is above the largest price, {money(PRICE_TICKS_MAX, instrument)}"
+        )
     return below * instrument.min_price_increment
 
 
@@ -44,8 +49,21 @@ def amount(ticks_lots: int, instrument: SecurityList) -> str:
     return f"{(ticks_lots * unit).normalize():f} {instrument.currency}"
 
 
-def in_money(error: Rejected, instrument: SecurityList) -> Rejected:
-    """The refusal, with the prices and amounts in its text as money."""
+PRICE_TICKS_MAX: Final = 10**12  # of the protocol
+_OPTIONS: Final = {  # by FIX tag
+    18: "--post-only",
+    40: "--type",
+    44: "a price",
+    59: "--tif",
+    99: "--stop",
+    110: "--min-qty",
+    126: "--expire-in",
+    1138: "--display",
+}
+
+
+def in_words(error: Rejected, instrument: SecurityList) -> Rejected:
+    """The refusal, with prices and amounts as money and fields as options in its text."""
     limit, value = error.limit, error.value
     match error.code:
         case Code.PRICE_BAND:
@@ -59,6 +77,8 @@ def in_money(error: Rejected, instrument: SecurityList) -> Rejected:
             text += f"{money(limit, instrument)}; send a price that does not cross"
         case Code.NOTIONAL:
             text = f"order value {amount(value, instrument)} exceeds {amount(limit, instrument)}"
+        case Code.INVALID_FIELDS if value in _OPTIONS:
+            text = f"{_OPTIONS[value]}, or the lack of it, does not fit this order type or TIF"
         case _:
             return error
     return Rejected(error.code, limit, value, text)

@@ -11,8 +11,17 @@ from typing import Any, Final, TypeVar
 
 import click
 from rtes.client.blocking import Client
-from rtes.client.cli_common import Setting, listed, parse_money, shared, show_table, told, word
-from rtes.client.cli_money import in_money, money, price_or_none, ticks
+from rtes.client.cli_common import (
+    Setting,
+    canceled,
+    listed,
+    parse_money,
+    shared,
+    show_table,
+    told,
+    word,
+)
+from rtes.client.cli_money import in_words, money, price_or_none, ticks
 from rtes.client.errors import Rejected, RtesError
 from rtes.client.orders import Order
 from rtes.common.enums import ExecType, OrdStatus, OrdType, Side, TimeInForce
@@ -20,7 +29,8 @@ from rtes.common.messages import ExecutionReport, OrderMassStatusRequest, Securi
 
 TYPES: Final = {word(t): t for t in OrdType}
 TIFS: Final = {word(t): t for t in TimeInForce}
-_QTY: Final = click.IntRange(min=1)
+_ID: Final = click.IntRange(1, 2**63 - 1)
+_QTY: Final = click.IntRange(1, 10**12)
 _T = TypeVar("_T")
 
 
@@ -34,7 +44,12 @@ def order() -> None:
 def _terms(function: Callable[..., None]) -> Callable[..., None]:
     """The arguments and options of both sides."""
     for option in (
-        click.option("--expire-in", type=_QTY, metavar="SECONDS", help="Expire then (TIF gtd)."),
+        click.option(
+            "--expire-in",
+            type=click.IntRange(1, 10**9),
+            metavar="SECONDS",
+            help="Expire then (TIF gtd).",
+        ),
         click.option("--post-only", is_flag=True, help="Refuse rather than trade at once."),
         click.option("--min-qty", type=_QTY, help="Least lots to trade at once, else nothing."),
         click.option("--display", type=_QTY, help="Iceberg: lots shown at a time."),
@@ -94,7 +109,7 @@ def _send(
 
     with setting.connect(on_report) as client:
         instrument = listed(client.instruments(), symbol)
-        sent = _refusals_in_money(
+        sent = _explained(
             instrument,
             lambda: (client.buy if side is Side.BUY else client.sell)(
                 symbol,
@@ -106,15 +121,18 @@ def _send(
             ),
         )
     mine = [f for f in fills if f.cl_ord_id == sent.cl_ord_id]
-    value = _order_json(sent, instrument) | {"fills": [_fill_json(f, instrument) for f in mine]}
+    value = _order_json(sent, instrument) | {
+        "avg_price": money(sent.avg_px, instrument) if sent.avg_px else None,
+        "fills": [_fill_json(f, instrument) for f in mine],
+    }
     setting.emit(value, lambda: _show_sent(sent, mine, instrument))
 
 
-def _refusals_in_money(instrument: SecurityList, call: Callable[[], _T]) -> _T:
+def _explained(instrument: SecurityList, call: Callable[[], _T]) -> _T:
     try:
         return call()
     except Rejected as error:
-        raise in_money(error, instrument) from None
+        raise in_words(error, instrument) from None
 
 
 def _expiry(expire_in: int | None, tif: str | None) -> dict[str, Any]:
@@ -146,7 +164,7 @@ def _order_json(o: Order, instrument: SecurityList) -> dict[str, Any]:
         "status": word(OrdStatus(o.status or OrdStatus.NEW)),
         "filled": o.cum,
         "open": o.leaves,
-        "avg_price": money(o.avg_px, instrument) if o.avg_px else None,
+        "reason": o.refusal or None,
     }
 
 
@@ -166,12 +184,12 @@ def _line(o: Order, instrument: SecurityList) -> str:
     status = word(OrdStatus(o.status or OrdStatus.NEW))
     return (
         f"order {o.cl_ord_id}: {word(o.side)} {o.order_qty} {o.symbol}{price}: {status}, "
-        f"{o.cum} filled, {o.leaves} open"
+        f"{o.cum} filled, {o.leaves} open{f' ({o.refusal})' if o.refusal else ''}"
     )
 
 
 @click.command()
-@click.argument("cl_ord_id", type=_QTY, required=False)
+@click.argument("cl_ord_id", type=_ID, required=False)
 @click.argument("symbol", required=False)
 @click.option("--all", "every", is_flag=True, help="Cancel all open orders of the account.")
 @shared()
@@ -182,7 +200,7 @@ def cancel(setting: Setting, cl_ord_id: int | None, symbol: str | None, every: b
             raise click.UsageError("give an order or --all, not both")
         with setting.connect() as client:
             count = client.cancel_all()
-        setting.emit({"canceled": count}, told(f"{count} orders canceled"))
+        setting.emit({"canceled": count}, told(canceled(count)))
         return
     if cl_ord_id is None or symbol is None:
         raise click.UsageError("say which order: CL_ORD_ID SYMBOL as in `rtes orders`, or --all")
@@ -193,7 +211,7 @@ def cancel(setting: Setting, cl_ord_id: int | None, symbol: str | None, every: b
 
 
 @click.command()
-@click.argument("cl_ord_id", type=_QTY)
+@click.argument("cl_ord_id", type=_ID)
 @click.argument("symbol")
 @click.option("--qty", type=_QTY, help="New total quantity, filled lots included.")
 @click.option("--price", type=parse_money, metavar="MONEY", help="New limit price.")
@@ -209,7 +227,7 @@ def replace(
         stop_px = _find(client, cl_ord_id, symbol).stop_px
         changed = client.orders[cl_ord_id]
         new_price = None if price is None else ticks(price, instrument)
-        _refusals_in_money(instrument, lambda: client.replace(changed, qty, new_price, stop_px))
+        _explained(instrument, lambda: client.replace(changed, qty, new_price, stop_px))
     value = _order_json(changed, instrument) | {"orig_cl_ord_id": cl_ord_id}
     setting.emit(value, told(f"{_line(changed, instrument)}; it was order {cl_ord_id}"))
 

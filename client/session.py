@@ -2,7 +2,8 @@
 
 Invariants: a numbered report is applied once, in order, whatever is repeated or missing; after a
 reconnect everything missed is asked for, and what was not answered is sent again under the same
-cl_ord_id, which the exchange never executes twice.
+cl_ord_id, which the exchange never executes twice. Without a session requests are held back: the
+exchange takes ids in ascending order only, so none may overtake those that are sent again.
 """
 
 from collections import deque
@@ -44,6 +45,7 @@ class Session:
         self.refused: m.BusinessMessageReject | None = None  # of the logon
         self.ended: str | None = None  # the exchange's last word, when it ended the session
         self.unanswered: dict[int, m.Inbound] = {}
+        self._questions: dict[str, m.Inbound] = {}  # without cl_ord_id, by their own id
         self.last_seq_num = 0  # last report applied
         self._name = account
         self._heart_bt_int = heart_bt_int
@@ -51,7 +53,9 @@ class Session:
         self._last_cl_ord_id = 0
         self._placed = False  # knows from which report on it follows
         self._early: dict[int, Numbered] = {}  # reports beyond a gap
+        self._head = 0  # highest report number known of
         self._asked_ns = 0
+        self._logon_ns = 0  # when to log on again, less RESEND_NS
         self._sent_ns = 0
         self._heard_ns = 0
 
@@ -63,6 +67,7 @@ class Session:
         message = m.Logon(
             self._name, m.PROTOCOL_VERSION, self._heart_bt_int, self._cancel_on_disconnect
         )
+        self._logon_ns = now_ns
         self._put(m.encode(message), now_ns)
 
     def next_id(self) -> int:
@@ -78,11 +83,14 @@ class Session:
     def send(self, messages: Sequence[m.Inbound], now_ns: int) -> None:
         """Queue requests as one frame and remember them until they are answered."""
         for message in messages:
-            cl_ord_id = getattr(message, "cl_ord_id", 0)
-            if cl_ord_id:
+            if cl_ord_id := getattr(message, "cl_ord_id", 0):
                 self.unanswered[cl_ord_id] = message
+            elif question_id := _question_id(message):
+                self._questions[question_id] = message
             if isinstance(message, m.NewOrderSingle):
                 self.account.orders[cl_ord_id] = Order.of(message)
+        if not self.logged_on:
+            return  # sent by _logon_reply
         frame = m.encode(messages[0]) if len(messages) == 1 else m.encode(list(messages))
         self._put(frame, now_ns)
 
@@ -115,26 +123,33 @@ class Session:
             case m.Logout():
                 self.logged_on = False
                 self.ended = message.text
+            case m.GoAway():  # what is sent from here on, nobody would read
+                self.logged_on = False
+                self._logon_ns = now_ns + message.deadline_ms * 1_000_000 - RESEND_NS
             case m.BusinessMessageReject():
-                self._business_reject(message)
+                self._business_reject(message, now_ns)
+            case m.SecurityList() | m.PositionReport():
+                self._questions.pop(_question_id(message), None)
 
     def _logon_reply(self, message: m.LogonReply, now_ns: int) -> None:
         self._last_cl_ord_id = max(self._last_cl_ord_id, message.last_cl_ord_id)
         if not self._placed:  # a new process: it follows from here on
             self._placed = True
             self.last_seq_num = message.appl_last_seq_num
-        again = list(self.unanswered.values()) if not self.logged_on else []
+        self._head = max(self._head, message.appl_last_seq_num)
+        again = [] if self.logged_on else [*self._questions.values(), *self.unanswered.values()]
         self.logged_on = True
-        if self.last_seq_num < message.appl_last_seq_num:
+        if self.last_seq_num < self._head:
             self._ask(now_ns)
         for start in range(0, len(again), m.BATCH_MESSAGES_MAX):
             self._put(m.encode(again[start : start + m.BATCH_MESSAGES_MAX]), now_ns)
 
-    def _business_reject(self, message: m.BusinessMessageReject) -> None:
+    def _business_reject(self, message: m.BusinessMessageReject, now_ns: int) -> None:
         if message.ref_msg_type == "A":
             self.refused = message
         elif message.reject_code == Code.NOT_LOGGED_ON:
-            self.logged_on = False  # the gateway restarted; what it refused is sent again
+            if self.logged_on:  # the gateway restarted; what it refused is sent again
+                self.logon(now_ns)
         else:
             request = self.unanswered.pop(message.cl_ord_id, None)
             if isinstance(request, m.NewOrderSingle):
@@ -148,6 +163,7 @@ class Session:
             self._answered(report)
             return []
         self._early[number] = report
+        self._head = max(self._head, number)
         found: list[m.Outbound] = []
         while (report_now := self._early.pop(self.last_seq_num + 1, None)) is not None:
             self.last_seq_num += 1
@@ -184,13 +200,18 @@ class Session:
     def tick(self, now_ns: int) -> None:
         """Call now and then: heartbeats, unanswered requests, missing reports."""
         if not self.logged_on:
-            if now_ns - self._sent_ns >= RESEND_NS and self.ended is None:
+            if now_ns - self._logon_ns >= RESEND_NS and self.ended is None:
                 self.logon(now_ns)
             return
-        if self._early:
+        if self.last_seq_num < self._head:
             self._ask(now_ns)
         last_ns = max(self._heard_ns, self._sent_ns)
         if self.unanswered and now_ns - last_ns >= RESEND_NS:
             self._put(m.encode(list(self.unanswered.values())[: m.BATCH_MESSAGES_MAX]), now_ns)
         elif now_ns - self._sent_ns >= self._heart_bt_int * 1_000_000_000:
             self._put(m.encode(m.Heartbeat()), now_ns)
+
+
+def _question_id(message: object) -> str:
+    """The id of a question that has no cl_ord_id, or of an answer to it."""
+    return str(getattr(message, "security_req_id", "") or getattr(message, "pos_req_id", ""))

@@ -19,11 +19,11 @@ from rtes.common.config import PROFILES, Config, ConfigError, ServiceCores, chec
 from rtes.common.process import CoreError, check_cores
 from rtes.control.run import BOTS, EXIT_CONFIG
 from rtes.control.setup import setup
+from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
 READY_S_MAX: Final = 60.0
 CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
-STOP_S_MAX: Final = 30.0
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
 
@@ -96,7 +96,7 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
         if bots:
             supervisor.start_program(BOTS)
     except BaseException:
-        supervisor.shutdown(STOP_S_MAX)
+        stop(supervisor)
         raise
     print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
     print(next_steps(config, bots), flush=True)
@@ -186,7 +186,7 @@ def _stay(supervisor: Supervisor, process: subprocess.Popen[bytes]) -> int:
         return process.wait()
     except KeyboardInterrupt:
         print("Stopping ...", flush=True)
-        supervisor.shutdown(STOP_S_MAX)
+        stop(supervisor)
         return 0
 
 

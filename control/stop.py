@@ -1,15 +1,17 @@
 """Stops the exchange of this checkout and removes what it leaves: what scripts/stop.sh runs."""
 
 import sys
+from typing import Final
 
 from rtes.common.config import PROFILES, ConfigError, running
 from rtes.common.paths import Paths
-from rtes.control.start import STOP_S_MAX
 from rtes.control.supervisor import Supervisor
 
+STOP_S_MAX: Final = 30.0
 
-def main() -> int:
-    supervisor = Supervisor()
+
+def stop(supervisor: Supervisor) -> bool:
+    """Stop supervisord and its programs, remove sockets. True: it was running."""
     stopped = supervisor.shutdown(STOP_S_MAX)
     supervisor.clean()
     for profile in sorted(set(PROFILES.values())):
@@ -17,7 +19,11 @@ def main() -> int:
             Paths(running(profile)).clean()
         except ConfigError as error:
             print(f"stop: {error}", file=sys.stderr)
-    print("RTES is stopped." if stopped else "RTES is not running.")
+    return stopped
+
+
+def main() -> int:
+    print("RTES is stopped." if stop(Supervisor()) else "RTES is not running.")
     return 0
 
 

@@ -3,8 +3,10 @@
 There is at most one per checkout; its socket says whether the exchange runs.
 """
 
+import contextlib
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,9 +102,9 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         while any(_alive(p) for p in pids):
             if time.monotonic() > deadline:
-                os.kill(pid, 9)  # its programs die with it
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # its programs die with it
             time.sleep(_POLL_S)
-        self.clean()
         return True
 
     def clean(self) -> None:
