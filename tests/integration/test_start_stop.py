@@ -1,0 +1,260 @@
+"""The two commands in a fresh checkout: start, run side by side, refuse clearly, stop, leave
+nothing behind. Real processes; the first start makes the environment, as a newcomer's does.
+"""
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Checkout:
+    """A copy of this checkout with ports of its own."""
+
+    home: Path
+    offset: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("RTES")}
+        return {**kept, "RTES__EXCHANGE__PORT_OFFSET": str(self.offset)}
+
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.home / "scripts" / script, *arguments],
+            cwd="/", env=self.environ, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", 8080 + self.offset, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except OSError:
+            return 0, ""
+        finally:
+            connection.close()
+
+    def processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            words = " ".join(process.info["cmdline"] or [])
+            if f"{self.home}/" in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    def nothing_is_left(self) -> None:
+        assert self.processes() == []
+        assert [p for p in self.home.rglob("*") if p.is_socket()] == []
+        assert ports_are_free(self.offset)
+
+
+def ports_are_free(offset: int) -> bool:
+    for port in PORTS.values():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port + offset))
+            except OSError:
+                return False
+    return True
+
+
+def copy_of_the_checkout(home: Path) -> Checkout:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True,
+    ).stdout.decode()  # fmt: skip
+    for name in listed.split("\0"):
+        if name and os.path.lexists(ROOT / name):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, home / name, follow_symlinks=False)
+    offsets = iter(lambda: random.randrange(11_000, 50_000, 10), None)
+    return Checkout(home, next(offset for offset in offsets if ports_are_free(offset)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    fresh = copy_of_the_checkout(tmp_path_factory.mktemp("one"))
+    yield fresh
+    fresh.run("stop.sh")
+
+
+@pytest.fixture
+def started(checkout: Checkout) -> Iterator[Checkout]:
+    told = checkout.run("start.sh", "--no-bots")
+    assert told.returncode == 0, told.stdout + told.stderr
+    yield checkout
+    checkout.run("stop.sh")
+
+
+def wait_until(what: str, condition: object, seconds: float = 20) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def test_start_says_what_to_do_next_and_stop_leaves_nothing(checkout: Checkout) -> None:
+    told = checkout.run("start.sh")
+    assert told.returncode == 0, told.stdout + told.stderr
+    for hint in ("order buy AAPL", "book AAPL", f":{8080 + checkout.offset}/", "scripts/stop.sh"):
+        assert hint in told.stdout
+    assert json.loads(checkout.get("/health")[1])["status"] == "healthy"
+    assert any("bots" in " ".join(p.cmdline()) for p in checkout.processes())
+    assert checkout.run("stop.sh").stdout == "RTES is stopped.\n"
+    checkout.nothing_is_left()
+    assert checkout.run("stop.sh").stdout == "RTES is not running.\n"
+
+
+def test_started_twice_it_says_that_it_runs(started: Checkout) -> None:
+    before = {p.pid for p in started.processes()}
+    told = started.run("start.sh")
+    assert told.returncode == 0
+    assert told.stdout.startswith("RTES is running")
+    assert {p.pid for p in started.processes()} == before
+
+
+def test_another_profile_is_not_started_over_it(started: Checkout) -> None:
+    told = started.run("start.sh", "--profile", "staging")
+    assert told.returncode == 1
+    assert "profile dev is running" in told.stderr
+
+
+def test_a_port_that_is_taken_is_named(checkout: Checkout) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 9999 + checkout.offset))
+        other.listen()
+        told = checkout.run("start.sh")
+    assert told.returncode == 1
+    assert f"port {9999 + checkout.offset} (market data) is taken" in told.stderr
+    assert "RTES__EXCHANGE__PORT_OFFSET=" in told.stderr
+    assert checkout.processes() == []
+
+
+def test_a_setting_that_cannot_be_used_is_named_before_anything_starts(checkout: Checkout) -> None:
+    environ = {**checkout.environ, "RTES__CORES__MATCHER": "[4095]"}
+    told = subprocess.run(
+        [checkout.home / "scripts" / "start.sh"],
+        env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert "cores.matcher = [4095]: core 4095 does not exist here" in told.stderr
+    checkout.nothing_is_left()
+
+
+def test_a_service_that_does_not_come_up_is_named_with_its_log(checkout: Checkout) -> None:
+    accounts = checkout.home / "var" / "dev" / "accounts.json"
+    good = accounts.read_text()
+    accounts.write_text(good.replace('"id": 1,', '"id": 2,'))
+    try:
+        told = checkout.run("start.sh")
+    finally:
+        accounts.write_text(good)
+    assert told.returncode == 1
+    assert "an account id is used twice" in told.stderr
+    checkout.nothing_is_left()
+
+
+def test_every_profile_starts(checkout: Checkout) -> None:
+    for profile in ("staging", "prod"):
+        told = checkout.run("start.sh", "--profile", profile)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert json.loads(checkout.get("/version")[1])["environment"] == profile
+        checkout.run("stop.sh")
+
+
+def test_two_checkouts_run_side_by_side(
+    started: Checkout, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = copy_of_the_checkout(tmp_path_factory.mktemp("two"))
+    told = other.run("start.sh", "--no-bots")
+    try:
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert started.get("/ready")[0] == other.get("/ready")[0] == 200
+    finally:
+        other.run("stop.sh")
+    other.nothing_is_left()
+    assert started.get("/ready")[0] == 200
+
+
+def test_nothing_outlives_a_killed_supervisord(started: Checkout) -> None:
+    supervisord = [p for p in started.processes() if "supervisor" in " ".join(p.cmdline())]
+    assert len(supervisord) == 1
+    supervisord[0].kill()
+    wait_until("all services are gone", lambda: started.processes() == [], 5)
+    assert started.run("start.sh", "--no-bots").returncode == 0
+    assert started.get("/ready")[0] == 200
+
+
+def test_a_killed_service_comes_back(started: Checkout) -> None:
+    for service in ("risk", "gateway", "matcher", "marketdata", "archive", "health"):
+        name = f"rtes.services.{service}"
+        (process,) = [p for p in started.processes() if name in p.cmdline()]
+        process.kill()
+        wait_until(
+            f"{service} is a new process and all is well",
+            lambda pid=process.pid: (
+                started.get("/startup")[0] == 200
+                and f'"pid": {pid}' not in (answer := started.get("/health")[1])
+                and '"healthy"' in answer.split("services")[0]
+            ),
+        )
+
+
+def test_supervisord_works_by_itself(checkout: Checkout) -> None:
+    supervisord = checkout.home / ".venv" / "bin" / "supervisord"
+    shutil.rmtree(checkout.home / "var" / "dev")  # keys too
+    with subprocess.Popen(
+        [supervisord, "-n", "-c", "supervisord.conf"],
+        cwd=checkout.home, env=checkout.environ, stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        wait_until("it is ready", lambda: checkout.get("/startup")[0] == 200, 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert checkout.processes() == []
+
+
+def test_in_the_foreground_a_signal_stops_it(checkout: Checkout) -> None:
+    with subprocess.Popen(
+        [checkout.home / "scripts" / "start.sh", "--foreground"],
+        env=checkout.environ, stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        wait_until("it is ready", lambda: checkout.get("/ready")[0] == 200, 60)
+        time.sleep(1)  # start.sh prints and goes on to wait
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    checkout.nothing_is_left()
+
+
+def test_an_old_python_is_refused_clearly(tmp_path: Path) -> None:
+    home = copy_of_the_checkout(tmp_path / "old").home
+    for name in ("python3", *(f"python3.{minor}" for minor in range(11, 15))):
+        fake = tmp_path / "bin" / name
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 || exit 1\n')
+        fake.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    told = subprocess.run(
+        [home / "scripts" / "start.sh"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    assert "needs Python 3.11 or newer; found Python 3.9.2" in told.stderr
