@@ -19,7 +19,7 @@ from rtes.client.orders import Order, Position
 from rtes.client.requests import new_order
 from rtes.client.session import Session
 from rtes.common import messages as m
-from rtes.common.config import running
+from rtes.common.config import Config, running
 from rtes.common.enums import Side
 from rtes.common.paths import Paths
 
@@ -36,6 +36,7 @@ class AsyncClient:
         self._context = zmq.asyncio.Context()
         self._socket = open_socket(endpoint, credentials, self._context)
         self._changed = asyncio.Condition()
+        self._turn = asyncio.Lock()
         self._reports: asyncio.Queue[m.Outbound] = asyncio.Queue(100_000)
         self._refusals: dict[int, m.BusinessMessageReject | m.OrderCancelReject] = {}
         self._task = asyncio.create_task(self._run())
@@ -46,13 +47,14 @@ class AsyncClient:
         account: str,
         *,
         profile: str = "dev",
+        config: Config | None = None,
         credentials: Credentials | None = None,
         endpoint: str | None = None,
         timeout_s: float = 5.0,
     ) -> "AsyncClient":
         """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
         if credentials is None or endpoint is None:
-            config = running(profile)
+            config = config or running(profile)
             credentials = credentials or Credentials.of(account, Paths(config))
             endpoint = endpoint or config.exchange.orders_endpoint
         client = cls(credentials, endpoint, timeout_s)
@@ -134,9 +136,10 @@ class AsyncClient:
 
     async def send(self, messages: Sequence[m.Inbound]) -> None:
         """Send messages as one frame; waits while too many requests are unanswered."""
-        await self._until(lambda: self._session.room >= len(messages), "room to send")
-        self._session.send(messages, time.time_ns())
-        await self._flush()
+        async with self._turn:  # first come, first served: ids must leave in ascending order
+            await self._until(lambda: self._session.room >= len(messages), "room to send")
+            self._session.send(messages, time.time_ns())
+            await self._flush()
 
     async def answered(self, cl_ord_id: int) -> None:
         """Wait for a request's answer. Raises Rejected when it was refused."""
@@ -174,8 +177,13 @@ class AsyncClient:
             await self._socket.send(self._session.outbox.popleft())
 
     async def _until(self, done: Callable[[], bool], what: str) -> None:
+        def done_or_ended() -> bool:
+            return done() or self._session.ended is not None
+
         try:
             async with asyncio.timeout(self._timeout_s), self._changed:
-                await self._changed.wait_for(done)
+                await self._changed.wait_for(done_or_ended)
         except TimeoutError:
             raise TimedOut(f"no answer to {what} within {self._timeout_s:g} s") from None
+        if not done():
+            self._session.check()

@@ -307,5 +307,4 @@ class Client:
             if left <= 0:
                 raise TimedOut(f"no answer to {what} within {self._timeout_s:g} s")
             self.poll(min(left, 0.1))
-            if self._session.ended is not None and not self._session.logged_on:
-                raise NotConnected(f"the exchange ended the session: {self._session.ended}")
+            self._session.check()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from rtes.client.errors import NotConnected
 from rtes.client.orders import Account, Order
 from rtes.common import messages as m
 from rtes.common.enums import CancelOnDisconnect, ExecType
@@ -70,6 +71,11 @@ class Session:
         self._logon_ns = now_ns
         self._put(m.encode(message), now_ns)
 
+    def check(self) -> None:
+        """Raises NotConnected when the exchange ended the session."""
+        if self.ended is not None:
+            raise NotConnected(f"the exchange ended the session: {self.ended}")
+
     def next_id(self) -> int:
         """A cl_ord_id above all that the account has used."""
         self._last_cl_ord_id += 1
@@ -81,7 +87,10 @@ class Session:
         return CREDIT - len(self.unanswered)
 
     def send(self, messages: Sequence[m.Inbound], now_ns: int) -> None:
-        """Queue requests as one frame and remember them until they are answered."""
+        """Queue requests as one frame and remember them until they are answered.
+
+        Raises NotConnected when the exchange ended the session."""
+        self.check()
         for message in messages:
             if cl_ord_id := getattr(message, "cl_ord_id", 0):
                 self.unanswered[cl_ord_id] = message

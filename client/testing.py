@@ -1,7 +1,7 @@
 """An exchange of your own for a test: real processes, own ports and directory, killable.
 
     with Mesh(tmp_path) as mesh:
-        client = Client.connect("DEMO1", **mesh.connect_arguments("DEMO1"))
+        client = Client.connect("DEMO1", config=mesh.config)
 
 The harness takes health's place on its socket, so it knows when each service is ready. It starts
 without supervisord: what is killed stays dead until `start`.
