@@ -260,7 +260,7 @@ def _replay(
 @click.option("--symbol", help="Default: the file's name up to the first underscore.")
 @click.option("--taker", default="DEMO2", show_default=True, help="Who sends the executions.")
 @shared()
-def replay(file: Path, speed: str, symbol: str | None, taker: str, setting: Setting) -> None:
+def replay(setting: Setting, file: Path, speed: str, symbol: str | None, taker: str) -> None:
     """Send a LOBSTER message FILE through the gateway and report what came of it.
 
     New orders, partial cancels and deletes are sent by --account. The execution of a visible

@@ -39,11 +39,11 @@ def bots() -> None:
 @click.option("--duration", type=click.FloatRange(min=0), help="Seconds; without: until stopped.")
 @shared(account=None)
 def run(
+    setting: Setting,
     seed: int | None,
     strategies: tuple[str, ...],
     rate: float,
     duration: float | None,
-    setting: Setting,
 ) -> None:
     """Trade until SIGINT or SIGTERM, then cancel all orders of the bots."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
