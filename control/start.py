@@ -92,15 +92,21 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
     process = supervisor.start(options.profile)
     try:
         _await_ready(supervisor, config, process)
-        bots = options.profile == "dev" and not options.no_bots
-        if bots:
-            supervisor.start_program(BOTS)
+        bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
     except BaseException:
         stop(supervisor)
         raise
     print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
     print(next_steps(config, bots), flush=True)
     return _stay(supervisor, process) if options.foreground else 0
+
+
+def _start_bots(supervisor: Supervisor) -> bool:
+    program = supervisor.start_program(BOTS)
+    if program.state == "RUNNING":
+        return True
+    print(f"start: bots did not start; end of {program.log}:\n{_tail(program)}", file=sys.stderr)
+    return False
 
 
 def _await_ready(

@@ -88,8 +88,11 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def start_program(self, name: str) -> None:
-        self._rpc.startProcess(name, False)
+    def start_program(self, name: str) -> Program:
+        """Start it, wait for its startsecs, and return its state."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # the state says what went wrong
+            self._rpc.startProcess(name, True)
+        return next(p for p in self.programs() if p.name == name)
 
     def shutdown(self, timeout_s: float) -> bool:
         """Stop all programs, then itself; what still runs then is killed. True: it was running,
