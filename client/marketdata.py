@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Final
 
-import msgspec
 import zmq
 from rtes.client.bookview import BookView
 from rtes.client.credentials import Credentials
@@ -103,7 +102,7 @@ class MarketData:
         """A live frame after its topic, or an answer alone."""
         try:
             messages = decode_batch(parts[-1])
-        except msgspec.DecodeError:
+        except ValueError:
             self.frames_bad += 1
             return []
         if not messages:

@@ -9,7 +9,6 @@ returns while the feed is being caught up is history: throw it away.
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
 from rtes.common.enums import Channel, PartyAction, SecurityTradingStatus
 from rtes.common.marketdata import (
     CONFLATION_INTERVAL_NS,
@@ -136,7 +135,7 @@ class MarketDataCore:
             return [_reject("", "", MALFORMED)]
         try:
             query = decode_query(payload)
-        except msgspec.DecodeError:
+        except ValueError:  # msgspec's errors, and that of a string which is not UTF-8
             return [_reject("", "", MALFORMED)]
         market = self._markets.get(query.symbol)
         if market is None:

@@ -248,6 +248,7 @@ def test_what_is_no_longer_kept_is_answered_by_a_snapshot(exchange: Exchange) ->
         (b"", "", "Z"),
         (b"\x93\xa1V\xa4AAPL\xa4none", "", "Z"),
         (b"\x91" * 10_000, "", "Z"),
+        (b"\x93\xa1V\xa1\xff\xa3top", "", "Z"),
         (encode(("BW", "AAPL", "top", -1, 0)), "", "Z"),
         (encode(("V", "NONE", "top")), "NONE", "0"),
     ],
