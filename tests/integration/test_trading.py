@@ -8,7 +8,7 @@ import pytest
 from rtes.client import Client, Rejected
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
-from rtes.common.enums import ExecType, OrdStatus, OrdType, SmpInstruction, TimeInForce
+from rtes.common.enums import ExecType, OrdStatus, OrdType, PartyAction, SmpInstruction, TimeInForce
 from rtes.common.refusals import Code
 
 from tests.meshes import connect, own_positions, until, wait_for
@@ -97,7 +97,7 @@ def test_a_stop_waits_for_its_trade(maker: Client, taker: Client) -> None:
     maker.sell("AAPL", 5, PX)
     maker.sell("AAPL", 5, PX + 10)
     stop = taker.buy("AAPL", 5, stop_px=PX + 10)
-    assert stop.status is OrdStatus.NEW
+    assert stop.leaves == 5
     taker.buy("AAPL", 5, PX)
     assert stop.cum == 0
     maker.sell("AAPL", 5, PX + 20)
@@ -175,14 +175,14 @@ def test_usage_follows_orders_and_fills(mesh: Mesh, maker: Client) -> None:
 def test_the_kill_switch_cancels_and_stops(mesh: Mesh) -> None:
     with connect(mesh, "OPS") as ops, connect(mesh, "DEMO4") as client:
         order = client.buy("AAPL", 5, PX - 5)
-        halt = m.PartyActionRequest(ops.next_id(), m.PartyAction.HALT_TRADING, "DEMO4")
+        halt = m.PartyActionRequest(ops.next_id(), PartyAction.HALT_TRADING, "DEMO4")
         (report,) = ops.ask(halt)
         assert getattr(report, "total_affected_orders", 0) == 1
         until(client, lambda: order.status is OrdStatus.CANCELED)
         with pytest.raises(Rejected) as refused:
             client.buy("AAPL", 5, PX - 5)
         assert refused.value.code is Code.ACCOUNT_SUSPENDED
-        ops.ask(m.PartyActionRequest(ops.next_id(), m.PartyAction.REINSTATE, "DEMO4"))
+        ops.ask(m.PartyActionRequest(ops.next_id(), PartyAction.REINSTATE, "DEMO4"))
         wait_for(lambda: accepted(client))
         client.cancel_all()
 
