@@ -5,13 +5,10 @@ happens near the best price moves nothing; `levels` finds the same ones by price
 """
 
 from bisect import bisect_left
-from typing import Final
 
 from rtes.common.refdata import Instrument
 from rtes.services.matcher.orders import RESTING, Level, Order
 from rtes.services.matcher.stops import BUY, Stops
-
-CANCEL_OLDEST: Final = 2
 
 
 class BookSide:
@@ -102,37 +99,3 @@ class Book:
         return self.buy_stops.take_triggered(self.last_px) or self.sell_stops.take_triggered(
             self.last_px
         )
-
-    def available(self, order: Order, limit: int, enough: int) -> int:
-        """Quantity that order could trade now at limit or better (0: any price), at least up to
-        enough. What self-trade prevention would keep from trading does not count."""
-        total = 0
-        other = self.opposite(order)
-        at = len(other.ladder)
-        blocked = False
-        while at and total < enough and not blocked:
-            at -= 1
-            level = other.ladder[at]
-            if not other.reaches(level.price, limit):
-                break
-            if order.smp_id:
-                quantity, blocked = available_at(level, order, enough - total)
-                total += quantity
-            else:
-                total += level.leaves
-        return total
-
-
-def available_at(level: Level, order: Order, enough: int) -> tuple[int, bool]:
-    """(quantity, blocked): an order of the same self_match_prevention_id stops the walk, unless
-    it would be canceled instead; what is hidden then queues up behind it."""
-    total = shown = 0
-    resting = level.head
-    while resting is not None and shown < enough:
-        if resting.smp_id != order.smp_id:
-            total += resting.leaves
-            shown += resting.shown
-        elif order.smp_instruction != CANCEL_OLDEST:
-            return shown, True
-        resting = resting.next
-    return total, False

@@ -15,7 +15,7 @@ from rtes.services.matcher import state
 from rtes.services.matcher.book import Book
 from rtes.services.matcher.expiry import GTD, Expiry
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, reduce
-from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant
+from rtes.services.matcher.orders import OUTCOMES_KEPT, RESTING, WAITING, Order, Participant
 from rtes.services.matcher.reporter import CANCELED, EXPIRED, NEW, TRIGGERED, Refused, Reporter
 from rtes.services.matcher.stops import triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
@@ -113,7 +113,8 @@ class Engine:
                 return
             code = Code.ID_REUSED
         else:
-            code = Code.OUT_OF_ORDER if low else Code.ID_TOO_OLD
+            forgotten = low == 0 and len(outcomes) == OUTCOMES_KEPT
+            code = Code.ID_TOO_OLD if forgotten else Code.OUT_OF_ORDER
         self._refuse(p, command, (int(code), p.mark, cl_ord_id))
 
     def _refuse(self, p: Participant, command: Command, refused: Refused) -> None:

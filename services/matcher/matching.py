@@ -7,7 +7,8 @@ would meet; what a market order leaves never rests.
 from typing import Final
 
 from rtes.common.refusals import Code
-from rtes.services.matcher.book import CANCEL_OLDEST, Book, BookSide
+from rtes.services.matcher.book import Book, BookSide
+from rtes.services.matcher.liquidity import CANCEL_BOTH, CANCEL_NEWEST, CANCEL_OLDEST, available
 from rtes.services.matcher.orders import ACTIVE, CLOSED, Level, Order
 from rtes.services.matcher.reporter import ADDED, CANCELED, NOT_REFUSED, REMOVED, Refused, Reporter
 
@@ -18,8 +19,6 @@ STOP_LIMIT: Final = "4"
 MARKET_TO_LIMIT: Final = "K"
 IOC: Final = "3"
 FOK: Final = "4"
-CANCEL_NEWEST: Final = 1
-CANCEL_BOTH: Final = 3  # what is neither of these nor CANCEL_OLDEST decrements
 SMP_NEWEST: Final = 17
 SMP_OLDEST: Final = 18
 SMP_BOTH: Final = 20
@@ -64,7 +63,7 @@ class Matching:
         limit = 0 if market else order.price
         needed = order.leaves if tif == FOK else order.min_qty
         if needed:
-            found = book.available(order, limit, needed)
+            found = available(book.opposite(order), order, limit, needed)
             if found < needed:
                 self.close(order, CANCELED, 0, 0, (NO_LIQUIDITY, found, needed))
                 return

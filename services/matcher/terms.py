@@ -16,6 +16,7 @@ POST_ONLY: Final = "6"
 # FIX tags of the fields that a replace must leave as they are
 PRICE: Final = 44
 STOP_PX: Final = 99
+MIN_QTY: Final = 110
 DISPLAY_QTY: Final = 1138
 
 
@@ -57,6 +58,8 @@ def replace_refused(
         changed = PRICE
     elif order.display_qty > order_qty:
         changed = DISPLAY_QTY
+    elif order.min_qty > order_qty:  # of a stop; others have traded it
+        changed = MIN_QTY
     if changed:
         return int(Code.SIDE_OR_TYPE_CHANGED), 0, changed
     if order.exec_inst == POST_ONLY:
