@@ -169,16 +169,18 @@ def _tail(program: Program) -> str:
 def next_steps(config: Config, bots: bool) -> str:
     """What start.sh prints at the end."""
     rtes = checkout() / ".venv" / "bin" / "rtes"
-    account = "DEMO1" if config.environment != "prod" else "NAME"
-    trading = " (bots are trading)" if bots else ""
+    profile = config.environment
+    to = "" if profile == "dev" else f" --profile {profile}"
+    new = "" if profile != "prod" else "; make one first: rtes setup --profile prod --account NAME"
+    account = "NAME" if profile == "prod" else "DEMO1"
     return f"""
-  Watch a book{trading}:
-      {rtes} book AAPL
-  Place an order as {account}:
-      {rtes} order buy AAPL 10 580.00 --account {account}
+  Watch a book{" (bots are trading)" if bots else ""}:
+      {rtes} book AAPL{to}
+  Place an order (account {account}{new}):
+      {rtes} order buy AAPL 10 585.00 --account {account}{to}
   See your orders and positions:
-      {rtes} orders --account {account}
-      {rtes} positions --account {account}
+      {rtes} orders --account {account}{to}
+      {rtes} positions --account {account}{to}
   Health page:
       {config.exchange.http_url}/
   Stop:
