@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
-from rtes.client import Client
+import zmq
+from rtes.client import Client, Credentials
+from rtes.client.blocking import open_socket
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import ExecType, OrdStatus, Side
@@ -27,6 +29,7 @@ Numbered = (
     | m.OrderMassStatusReport
     | m.PartyActionReport
 )
+_decode_report: Callable[[bytes], m.Outbound] = msgspec.msgpack.Decoder(m.Outbound).decode
 _decode_reports = msgspec.msgpack.Decoder(list[m.Outbound]).decode
 
 
@@ -77,6 +80,41 @@ def audit(mesh: Mesh) -> Engine:
     for block in blocks(mesh):
         assert core.replay(block), f"block at {block.first_seq} came out differently"
     return engine
+
+
+class Raw:
+    """A participant's socket without the SDK's manners."""
+
+    def __init__(self, mesh: Mesh, account: str) -> None:
+        self.account = account
+        self._context = zmq.Context()
+        endpoint = mesh.config.exchange.orders_endpoint
+        self._socket = open_socket(endpoint, Credentials.of(account, mesh.paths), self._context)
+
+    def close(self) -> None:
+        self._socket.close(0)
+        self._context.term()
+
+    def send(self, message: m.Inbound | list[m.Inbound] | bytes) -> None:
+        self._socket.send(message if isinstance(message, bytes) else m.encode(message))
+
+    def receive(self) -> m.Outbound:
+        """The first message of the next frame."""
+        assert self._socket.poll(20_000), "no answer"
+        frame = self._socket.recv()
+        try:
+            return _decode_reports(frame)[0]
+        except msgspec.ValidationError:
+            return _decode_report(frame)
+
+    def ask(self, message: m.Inbound | list[m.Inbound] | bytes) -> m.Outbound:
+        self.send(message)
+        return self.receive()
+
+    def logon(self) -> m.LogonReply:
+        reply = self.ask(m.Logon(self.account))
+        assert isinstance(reply, m.LogonReply)
+        return reply
 
 
 @dataclass

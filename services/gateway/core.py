@@ -22,7 +22,7 @@ from rtes.common.records import (
     encode,
 )
 from rtes.common.refdata import Account, Instrument
-from rtes.common.refusals import Code
+from rtes.common.refusals import Code, explain
 from rtes.common.riskwire import QUERY, TOPIC_ANSWER
 from rtes.services.gateway import admission
 from rtes.services.gateway.lanes import Lanes
@@ -290,7 +290,7 @@ class GatewayCore:
             session.confirmed.add(shard)
             present = self._sessions.open(session)
         if present is not None and present is not session:
-            self._tell_session(present, m.Logout("a newer logon of this account took over"), now_ns)
+            self._tell_session(present, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)
             self._sessions.remove(present)
 
     def _risk(self, frame: bytes, now_ns: int) -> None:
