@@ -1,9 +1,12 @@
 """What a participant keeps of its own: orders and positions, from reports, each counted once.
 
-Prices are ticks, quantities lots. Both change only by applying reports in their order.
+Prices are ticks, quantities lots. Both change only by applying reports in their order. Memory is
+bounded: of done orders the latest are kept, and of an order the latest fills.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from rtes.common.enums import ExecType, OrdStatus, Side
 from rtes.common.messages import (
@@ -13,7 +16,18 @@ from rtes.common.messages import (
 )
 from rtes.common.refusals import explain
 
-DONE = (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)
+DONE: Final = (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)
+DONE_KEPT: Final = 10_000
+FILLS_KEPT: Final = 100
+
+
+class Fill(NamedTuple):
+    """One trade of an order."""
+
+    qty: int
+    price: int
+    trd_match_id: int
+    transact_time: int
 
 
 @dataclass
@@ -34,12 +48,16 @@ class Order:
     reject_code: int = 0
     limit: int = 0
     value: int = 0
+    stop_px: int = 0
+    fills: list[Fill] = field(default_factory=list)  # the latest FILLS_KEPT
 
     @classmethod
     def of(cls, message: NewOrderSingle) -> "Order":
-        return cls(
+        order = cls(
             message.cl_ord_id, message.symbol, message.side, message.order_qty, message.price
         )
+        order.stop_px = message.stop_px
+        return order
 
     @classmethod
     def told(cls, report: ExecutionReport) -> "Order":
@@ -56,6 +74,12 @@ class Order:
         if report.exec_type is ExecType.TRADE:
             notional = self.avg_px * self.cum + report.last_px * report.last_qty
             self.avg_px = notional / (self.cum + report.last_qty)
+            self.fills.append(
+                Fill(report.last_qty, report.last_px, report.trd_match_id, report.transact_time)
+            )
+            del self.fills[:-FILLS_KEPT]
+        elif report.exec_type is ExecType.ORDER_STATUS:
+            self.stop_px = report.stop_px
         self.status = report.ord_status
         self.order_id = report.order_id
         self.leaves, self.cum = report.leaves_qty, report.cum_qty
@@ -103,13 +127,20 @@ class Account:
     orders: dict[int, Order] = field(default_factory=dict)  # by present cl_ord_id
     positions: dict[str, Position] = field(default_factory=dict)
 
-    def apply(self, report: ExecutionReport) -> None:
+    _done: deque[int] = field(default_factory=deque)
+
+    def apply(self, report: ExecutionReport) -> Order:
         """Apply one report; the caller sees to order and to each being applied once."""
         order = self._order(report)
         order.apply(report)
+        if order.done:
+            self._done.append(order.cl_ord_id)
+            if len(self._done) > DONE_KEPT:
+                self.orders.pop(self._done.popleft(), None)
         if report.exec_type is ExecType.TRADE:
             position = self.positions.setdefault(report.symbol, Position(report.symbol))
             position.trade(Side(report.side), report.last_qty, report.last_px)
+        return order
 
     def _order(self, report: ExecutionReport) -> Order:
         if report.exec_type is ExecType.REPLACED:

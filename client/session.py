@@ -140,8 +140,10 @@ class Session:
         for message in messages:
             if type(message) in NUMBERED:
                 self._numbered(message, found, now_ns)
-            else:
+            elif type(message) is not m.BusinessMessageReject:
                 self._unnumbered(message, now_ns)
+                found.append(message)
+            elif self._business_reject(message, now_ns):
                 found.append(message)
         return found
 
@@ -158,8 +160,6 @@ class Session:
             case m.GoAway():  # what is sent from here on, nobody would read
                 self.logged_on = False
                 self._logon_ns = now_ns + message.deadline_ms * 1_000_000 - RETRY_NS
-            case m.BusinessMessageReject():
-                self._business_reject(message, now_ns)
             case m.Reject():
                 self._reject()
             case m.SecurityList() | m.PositionReport():
@@ -178,25 +178,30 @@ class Session:
             self._again.update(self.unanswered)
             self._put_batches([*self._questions.values(), *self.unanswered.values()], now_ns)
 
-    def _business_reject(self, message: m.BusinessMessageReject, now_ns: int) -> None:
-        """The gateway did not take a message. Of one that was sent before, that says nothing."""
+    def _business_reject(self, message: m.BusinessMessageReject, now_ns: int) -> bool:
+        """The gateway did not take a message. False when it goes out again: for want of a
+        session, or because it was sent before, of which this refusal says nothing."""
         code = message.reject_code
         if message.ref_msg_type == "A":
             self.refused = message
             if self.streams and code not in (Code.BUSY, Code.THROTTLED):
                 self.ended = CATALOGUE[Code(code)].text  # it was good before and no longer is
-        elif code == Code.NOT_LOGGED_ON:
-            if self.logged_on:  # the gateway restarted; what it refused is sent again
+            return True
+        if code == Code.NOT_LOGGED_ON:
+            if self.logged_on:  # the gateway restarted
                 self.logon(now_ns)
-        elif message.cl_ord_id in self._again:
+            return False
+        if message.cl_ord_id in self._again:
             self.logged_on = False  # after a while, once more
             self._logon_ns = now_ns
-        elif message.cl_ord_id:
+            return False
+        if message.cl_ord_id:
             self._forget(message.cl_ord_id)
         else:
             self._questions = {
                 i: q for i, q in self._questions.items() if _tag(q) != message.ref_msg_type
             }
+        return True
 
     def _reject(self) -> None:
         """Something we sent could not be read; it does not say what, so look for it."""
@@ -236,6 +241,9 @@ class Session:
 
     def _apply(self, report: Any) -> None:
         if isinstance(report, m.ExecutionReport):
+            if report.exec_type is ExecType.ORDER_STATUS and not report.order_id:
+                self._answered(report)  # it is not open: the report says nothing more of it
+                return
             order = self.account.apply(report)
             request = self.unanswered.get(report.cl_ord_id)
             if isinstance(request, m.OrderCancelReplaceRequest):
@@ -250,8 +258,8 @@ class Session:
         cl_ord_id = report.cl_ord_id
         if isinstance(report, m.ExecutionReport) and report.exec_type is ExecType.ORDER_STATUS:
             for asked, request in list(self.unanswered.items()):
-                if isinstance(request, m.OrderStatusRequest):
-                    if request.orig_cl_ord_id == cl_ord_id:
+                match request:
+                    case m.OrderStatusRequest(orig_cl_ord_id=orig) if orig == cl_ord_id:
                         self._settle(asked)
         elif isinstance(self.unanswered.get(cl_ord_id), TO_ALL_SHARDS):
             answers = self._answers.setdefault(cl_ord_id, set())
@@ -277,10 +285,9 @@ class Session:
         for appl_id, stream in self.streams.items():
             if stream.last_seq_num < stream.head:
                 self._ask(appl_id, stream, now_ns)
-        owed = self.unanswered or self._questions
-        if owed and now_ns - max(self._heard_ns, self._sent_ns) >= RETRY_NS:
-            self.logon(now_ns)
-        elif now_ns - self._heard_ns >= 2 * self._heart_bt_ns + S_NS:
+        owed = bool(self.unanswered or self._questions)
+        silent = owed and now_ns - max(self._heard_ns, self._sent_ns) >= RETRY_NS
+        if silent or now_ns - self._heard_ns >= 2 * self._heart_bt_ns + S_NS:
             self.logon(now_ns)
         elif now_ns - self._sent_ns >= self._heart_bt_ns:
             self._put(m.encode(m.Heartbeat()), now_ns)
