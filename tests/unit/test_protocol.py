@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import msgspec
 import pytest
 from rtes.common import marketdata, messages, protocol_docs
