@@ -1,0 +1,276 @@
+"""Requests sent twice, questions, sessions, the kill switch: who is told what, and who is not."""
+
+import pytest
+from rtes.common.enums import CancelOnDisconnect, ExecType, OrdStatus, PartyAction, Restatement
+from rtes.common.messages import (
+    LogonReply,
+    OrderCancelReject,
+    OrderMassCancelReport,
+    OrderMassStatusReport,
+    PartyActionReport,
+)
+from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
+from rtes.common.refusals import Code
+from rtes.services.matcher.orders import OUTCOMES_KEPT
+
+from tests.unit.enginedesk import ANN, BOB, OPS, START_NS, Desk
+
+SUSPEND, HALT, REINSTATE = map(int, PartyAction)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def order(cl_ord_id: int, qty: int = 5, account: int = ANN) -> Command:
+    return ("D", account, 1, cl_ord_id, "AAPL", "1", qty, "2", 99, "1", 0, "", 0, 0, 0, 0, 1)
+
+
+# ---------------------------------------------------------------- the same id again
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        order(10),
+        ("F", ANN, 1, 10, "AAPL", 5),
+        ("F", ANN, 1, 10, "AAPL", 77),
+        ("G", ANN, 1, 10, "AAPL", 5, 9, 98, 0),
+        ("q", ANN, 1, 10, "7", "", ""),
+        ("H", ANN, 1, 10, "AAPL", 5),
+        ("AF", ANN, 1, 10, ""),
+        ("DH", ANN, 1, 10, HALT, "ANN", "", 0),
+    ],
+)
+def test_a_repeat_gets_the_answer_again_and_is_not_executed(desk: Desk, request_: Command) -> None:
+    desk.send(order(5))
+    desk.send(request_)
+    first = desk.told[ANN]
+    before = desk.engine.digest()
+    desk.send((*request_[:2], 999, *request_[3:]))  # received later, by another gateway
+    (again,) = desk.told[ANN]
+    assert again in first
+    if request_[0] != "H":
+        assert again.cl_ord_id == 10  # the answer names the request
+    assert desk.chunks[0][1:4] == (desk.engine.participants[ANN].next_seq_num, 0, 1)
+    assert desk.engine.digest() == before
+    assert desk.notices == []
+
+
+def test_a_repeat_is_the_same_bytes(desk: Desk) -> None:
+    desk.send(order(10))
+    first = desk.chunks[0][4]
+    desk.send(order(10))
+    assert desk.chunks[0][4] == first
+
+
+def test_another_request_under_a_used_id_is_refused(desk: Desk) -> None:
+    desk.send(order(10))
+    desk.send(order(10, qty=6))
+    report = desk.only(ANN)
+    assert (report.exec_type, report.reject_code) == (ExecType.REJECTED, Code.ID_REUSED)
+    desk.send(("F", ANN, 0, 11, "AAPL", 10))
+    desk.send(("H", ANN, 0, 11, "AAPL", 10))  # the same fields, another question
+    report = desk.only(ANN)
+    assert isinstance(report, OrderCancelReject)
+    assert report.reject_code == Code.ID_REUSED
+
+
+def test_a_skipped_id_is_out_of_order_and_a_forgotten_one_too_old(desk: Desk) -> None:
+    desk.send(order(10))
+    desk.send(order(20))
+    for skipped in (5, 15):
+        desk.send(order(skipped))
+        report = desk.only(ANN)
+        assert (report.reject_code, report.limit, report.value) == (
+            Code.OUT_OF_ORDER, 20, skipped,
+        )  # fmt: skip
+    for cl_ord_id in range(21, 21 + OUTCOMES_KEPT):
+        desk.send(order(cl_ord_id))
+    desk.send(order(20))
+    assert desk.only(ANN).reject_code == Code.ID_TOO_OLD
+    desk.send(order(21))
+    assert desk.only(ANN).exec_type is ExecType.NEW
+    assert len(desk.open(ANN)) == 2 + OUTCOMES_KEPT
+
+
+def test_ids_of_accounts_are_their_own(desk: Desk) -> None:
+    desk.send(order(10, account=ANN))
+    desk.send(order(10, account=BOB))
+    assert desk.only(BOB).exec_type is ExecType.NEW
+    assert desk.depth("1") == [(99, 10, 2)]
+
+
+# ---------------------------------------------------------------- mass cancel, questions
+
+
+@pytest.mark.parametrize(
+    ("symbol", "side", "canceled"),
+    [("", "", 4), ("AAPL", "", 3), ("", "1", 3), ("AAPL", "2", 1), ("MSFT", "2", 0)],
+)
+def test_mass_cancel(desk: Desk, symbol: str, side: str, canceled: int) -> None:
+    desk.buy(ANN, 1, 99)
+    desk.sell(ANN, 1, 101)
+    desk.buy(ANN, 1, ord_type="3", stop_px=105)
+    desk.buy(ANN, 1, 99, symbol="MSFT")
+    desk.buy(BOB, 1, 99)
+    request = desk.ask("q", ANN, "1" if symbol else "7", symbol, side)
+    assert desk.types(ANN) == [ExecType.CANCELED] * canceled
+    report = desk.last(ANN)
+    assert isinstance(report, OrderMassCancelReport)
+    assert (report.cl_ord_id, report.total_affected_orders) == (request, canceled)
+    for each in desk.told[ANN][:-1]:
+        assert each.exec_restatement_reason == Restatement.MASS_CANCEL
+    assert len(desk.open(ANN)) == 4 - canceled
+    assert len(desk.open(BOB)) == 1
+
+
+def test_status(desk: Desk) -> None:
+    cl_ord_id = desk.buy(ANN, 9, 99, display_qty=2, tif="1")
+    desk.sell(BOB, 1, 99)
+    desk.ask("H", ANN, "AAPL", cl_ord_id)
+    report = desk.only(ANN)
+    assert (report.exec_type, report.ord_status) == (
+        ExecType.ORDER_STATUS, OrdStatus.PARTIALLY_FILLED,
+    )  # fmt: skip
+    assert (report.leaves_qty, report.cum_qty, report.price, report.order_qty) == (8, 1, 99, 9)
+    assert (report.ord_type, report.time_in_force, report.display_qty) == ("2", "1", 2)
+    desk.ask("H", BOB, "AAPL", cl_ord_id)
+    report = desk.only(BOB)
+    assert (report.ord_status, report.reject_code) == (OrdStatus.REJECTED, Code.UNKNOWN_ORDER)
+
+
+def test_mass_status(desk: Desk) -> None:
+    mine = [desk.buy(ANN, 1, 99), desk.buy(ANN, 1, ord_type="3", stop_px=105)]
+    desk.buy(ANN, 1, 98, symbol="MSFT")
+    desk.buy(BOB, 1, 99)
+    request = desk.ask("AF", ANN, "AAPL")
+    *states, end = desk.told[ANN]
+    assert [s.cl_ord_id for s in states] == mine
+    assert isinstance(end, OrderMassStatusReport)
+    assert (end.cl_ord_id, end.tot_num_reports) == (request, 2)
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def test_logon_tells_where_the_account_is(desk: Desk) -> None:
+    desk.send(order(10))
+    desk.send(("A", ANN, 0, 0, 2, 7, 1, 30))
+    assert desk.only(ANN) == LogonReply(0, 1, 10, 30, 1, START_NS + 2)
+    assert desk.chunks[0][:4] == (ANN, 2, 0, 0)
+    assert desk.notices == [(NOTICE_LOGON, ANN, 2, 7)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "left"),
+    [
+        (CancelOnDisconnect.NOTHING, 3),
+        (CancelOnDisconnect.NOT_GTC_GTD, 2),
+        (CancelOnDisconnect.EVERYTHING, 0),
+    ],
+)
+def test_cancel_on_disconnect(desk: Desk, setting: CancelOnDisconnect, left: int) -> None:
+    desk.send(("A", ANN, 0, 0, 2, 7, int(setting), 30))
+    desk.buy(ANN, 1, 99)
+    desk.buy(ANN, 1, 99, tif="1")
+    desk.buy(ANN, 1, 99, tif="6", expire_time=2 * START_NS)
+    for gateway, session in ((1, 7), (2, 6)):
+        desk.send(("XD", ANN, 0, 0, gateway, session))  # of an earlier session
+        assert desk.told == {}
+    desk.send(("XD", ANN, 0, 0, 2, 7))
+    reports = desk.told.get(ANN, [])
+    assert len(reports) == 3 - left
+    for report in reports:
+        assert report.exec_restatement_reason == Restatement.CANCEL_ON_DISCONNECT
+    assert len(desk.open(ANN)) == left
+    desk.send(("XD", ANN, 0, 0, 2, 7))
+    assert desk.told == {}
+
+
+# ---------------------------------------------------------------- the kill switch
+
+
+def halt(desk: Desk, action: int, account: str = "", symbol: str = "", session: int = 0) -> int:
+    return desk.ask("DH", OPS, action, account, symbol, session)
+
+
+def test_halting_cancels_and_tells_operator_owner_and_followers(desk: Desk) -> None:
+    desk.buy(ANN, 1, 99)
+    desk.buy(ANN, 1, ord_type="3", stop_px=105)
+    desk.buy(BOB, 1, 99)
+    request = halt(desk, HALT, "ANN")
+    assert desk.types(ANN) == [ExecType.CANCELED] * 2
+    assert BOB not in desk.told
+    report = desk.only(OPS)
+    assert isinstance(report, PartyActionReport)
+    assert (report.cl_ord_id, report.total_affected_orders, report.reject_code) == (request, 2, 0)
+    assert (report.account, report.symbol, report.party_action_type) == ("ANN", "", HALT)
+    assert desk.notices == [(NOTICE_PARTY, HALT, ANN, "", 0)]
+
+
+@pytest.mark.parametrize(
+    ("switch", "code", "reached"),
+    [
+        (("ANN", ""), Code.ACCOUNT_SUSPENDED, {"ANN AAPL", "ANN MSFT"}),
+        (("ANN", "AAPL"), Code.ACCOUNT_SUSPENDED, {"ANN AAPL"}),
+        (("ANN", "", 1), Code.SESSION_SUSPENDED, {"ANN AAPL", "ANN MSFT"}),
+        (("", "AAPL"), Code.INSTRUMENT_HALTED, {"ANN AAPL", "BOB AAPL"}),
+        ((), Code.INSTRUMENT_HALTED, {"ANN AAPL", "ANN MSFT", "BOB AAPL", "BOB MSFT"}),
+    ],
+)
+def test_what_risk_passed_before_the_switch_is_refused(
+    desk: Desk, switch: tuple[str, str], code: Code, reached: set[str]
+) -> None:
+    """Risk follows the feed, so commands may still be on their way when the switch is set."""
+    cases = [(n, a, s) for n, a in (("ANN", ANN), ("BOB", BOB)) for s in ("AAPL", "MSFT")]
+    for action in (SUSPEND, REINSTATE):
+        halt(desk, action, *switch)
+        for name, account, symbol in cases:
+            desk.buy(account, 1, 9, symbol=symbol)
+            stopped = action == SUSPEND and f"{name} {symbol}" in reached
+            assert desk.only(account).reject_code == (code if stopped else 0)
+
+
+def test_suspended_accounts_cannot_replace_but_cancel(desk: Desk) -> None:
+    resting = desk.buy(ANN, 1, 9)
+    halt(desk, SUSPEND, "ANN")
+    assert ANN not in desk.told
+    desk.replace(ANN, resting, 2, 9)
+    assert desk.only(ANN).reject_code == Code.ACCOUNT_SUSPENDED
+    desk.cancel(ANN, resting)
+    assert desk.types(ANN) == [ExecType.CANCELED]
+
+
+def test_a_suspended_session_ends_with_the_next_logon(desk: Desk) -> None:
+    halt(desk, SUSPEND, "ANN", session=1)
+    desk.send(("A", ANN, 0, 0, 2, 8, 1, 30))
+    desk.buy(ANN, 1, 9)
+    assert desk.types(ANN) == [ExecType.NEW]
+
+
+@pytest.mark.parametrize(
+    ("switch", "code"),
+    [
+        (("NOBODY", ""), Code.NOT_AUTHORIZED),
+        (("", "NONE"), Code.UNKNOWN_SYMBOL),
+        (("ANN", "NONE"), Code.UNKNOWN_SYMBOL),
+        (("", "", 1), Code.INVALID_FIELDS),
+    ],
+)
+def test_a_switch_that_names_nothing_does_nothing(
+    desk: Desk, switch: tuple[str, str], code: Code
+) -> None:
+    desk.buy(ANN, 1, 9)
+    halt(desk, HALT, *switch)
+    assert desk.only(OPS).reject_code == code
+    assert desk.notices == []
+    assert len(desk.open(ANN)) == 1
+
+
+def test_risk_refuses_the_switch_of_a_participant(desk: Desk) -> None:
+    desk.send(("DH", ANN, 0, 1, HALT, "", "", 0), (0, int(Code.NOT_AUTHORIZED), 0, ANN))
+    assert desk.only(ANN).reject_code == Code.NOT_AUTHORIZED
+    desk.buy(BOB, 1, 9)
+    assert desk.types(BOB) == [ExecType.NEW]
