@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rtes.common import process
+from rtes.common import process, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.loop import HEALTH_CHANNEL
@@ -34,6 +34,7 @@ class Boot:
     accounts: list[Account]  # with their effective limits
     clock: Clock
     epoch: int  # of services without a disk: milliseconds of the start, larger at each start
+    lock: int  # held until this process ends
 
     def sockets(self) -> Sockets:
         """Sockets with the channel to health."""
@@ -51,7 +52,8 @@ class Boot:
 
 
 def boot(service: str, arguments: list[str] | None = None) -> Boot:
-    """Parse --config and --shard, pin, load. Exits with EXIT_CONFIG and one line on a fault."""
+    """Parse --config and --shard, pin, load, lock. Exits with one line on a fault: EXIT_CONFIG,
+    or EXIT_ALREADY_RUNNING: a second instance would silently take the first one's sockets."""
     parser = argparse.ArgumentParser(prog=f"python -m rtes.services.{service}")
     parser.add_argument("--config", default="dev", help="profile or path of a configuration")
     parser.add_argument("--shard", type=int, default=0)
@@ -70,9 +72,14 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     except (ConfigError, process.CoreError, OSError, ValueError) as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+    try:
+        lock = storage.lock(paths.run_dir / "locks" / f"{service}{options.shard}")
+    except storage.AlreadyRunningError as error:
+        print(f"{service}: already running: {error}", file=sys.stderr)
+        raise SystemExit(storage.EXIT_ALREADY_RUNNING) from None
     clock = Clock()
     epoch = clock.wall_ns() // 1_000_000
-    return Boot(config, paths, options.shard, instruments, accounts, clock, epoch)
+    return Boot(config, paths, options.shard, instruments, accounts, clock, epoch, lock)
 
 
 def freeze_heap() -> None:

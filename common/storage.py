@@ -21,7 +21,7 @@ SEGMENT_SUFFIX: Final = ".seg"
 
 
 class AlreadyRunningError(RuntimeError):
-    """Another process holds the journal."""
+    """Another process holds the directory."""
 
 
 class JournalCorruptError(RuntimeError):
@@ -29,7 +29,8 @@ class JournalCorruptError(RuntimeError):
 
 
 def lock(directory: Path) -> int:
-    """Take the writer's lock; returns the descriptor that holds it.
+    """Take a directory for this process alone; returns the descriptor that holds it, which
+    even kill -9 lets go.
 
     Raises AlreadyRunningError when another process has it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,7 +39,7 @@ def lock(directory: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise AlreadyRunningError(f"another matcher writes {directory}") from None
+        raise AlreadyRunningError(f"another process holds {directory}") from None
     return fd
 
 

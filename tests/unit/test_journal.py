@@ -77,7 +77,7 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     storage.lock(tmp_path)
-    with pytest.raises(storage.AlreadyRunningError, match="another matcher"):
+    with pytest.raises(storage.AlreadyRunningError, match="another process"):
         storage.lock(tmp_path)
 
 
