@@ -58,11 +58,12 @@ class Sequencer:
 
     def take(self, message: Update) -> list[Update]:
         """A message arrived; returns what is now in turn."""
-        rpt_seq = message.rpt_seq
-        if not self.heard(message.epoch, rpt_seq):
+        rpt_seq, was_stale = message.rpt_seq, self.stale
+        if not self._heard(message.epoch, rpt_seq):
             return []
         if self.next is None or rpt_seq > self.next:
             if not self._whole:
+                self.gaps += self.next is not None and not was_stale
                 self._hold(message)
                 return []
         elif rpt_seq < self.next:
@@ -70,7 +71,13 @@ class Sequencer:
         self.next = rpt_seq + 1
         return [message, *self._release()]
 
-    def heard(self, epoch: int, rpt_seq: int) -> bool:
+    def heartbeat(self, epoch: int, rpt_seq: int) -> None:
+        """The publisher says how far the channel is."""
+        was_stale = self.stale
+        self._heard(epoch, rpt_seq)
+        self.gaps += self.next is not None and self.stale and not was_stale
+
+    def _heard(self, epoch: int, rpt_seq: int) -> bool:
         """The channel is at least at this number; False when the epoch is over."""
         if epoch < self.epoch:
             return False
@@ -84,7 +91,7 @@ class Sequencer:
 
     def restart(self, epoch: int, rpt_seq: int) -> list[Update] | None:
         """A snapshot arrived; returns what is in turn after it, None when it is not news."""
-        if not self.heard(epoch, rpt_seq) or (self.next is not None and rpt_seq < self.next):
+        if not self._heard(epoch, rpt_seq) or (self.next is not None and rpt_seq < self.next):
             return None
         self.next = rpt_seq + 1
         for early in [n for n in self._early if n <= rpt_seq]:
@@ -92,9 +99,7 @@ class Sequencer:
         return self._release()
 
     def _hold(self, message: Update) -> None:
-        if not self._early:
-            self.gaps += self.next is not None
-        elif len(self._early) >= RETRANSMIT_MESSAGES_MAX:
+        if len(self._early) >= RETRANSMIT_MESSAGES_MAX:
             self._early.clear()  # as much as the publisher keeps: only a snapshot helps
             self.next = None
         self._early[message.rpt_seq] = message
@@ -152,7 +157,7 @@ class BookView:
         for message in messages:
             if isinstance(message, MarketDataHeartbeat):
                 if (sequencer := self._sequencers.get(message.channel)) is not None:
-                    sequencer.heard(message.epoch, message.rpt_seq)
+                    sequencer.heartbeat(message.epoch, message.rpt_seq)
             elif isinstance(message, MarketDataRequestReject):
                 events.append(message)
             elif isinstance(message, Update):
