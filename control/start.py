@@ -42,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         check(config)
         setup(config)
         return _start(supervisor, config, options)
+    except KeyboardInterrupt:
+        print("RTES is stopped.")
+        return 0
     except (ConfigError, CoreError, StartError, SupervisorError, OSError) as error:
         print(f"start: {error}", file=sys.stderr)
         return 1
@@ -89,16 +92,17 @@ def _free(host: str, port: int) -> bool:
 
 def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) -> int:
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both stop what was started
     process = supervisor.start(options.profile)
     try:
         _await_ready(supervisor, config, process)
         bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
+        print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
+        print(next_steps(config, bots), flush=True)
+        return process.wait() if options.foreground else 0
     except BaseException:
         stop(supervisor)
         raise
-    print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
-    print(next_steps(config, bots), flush=True)
-    return _stay(supervisor, process) if options.foreground else 0
 
 
 def _start_bots(supervisor: Supervisor) -> bool:
@@ -186,16 +190,6 @@ def next_steps(config: Config, bots: bool) -> str:
   Stop:
       {checkout() / "scripts" / "stop.sh"}
 """
-
-
-def _stay(supervisor: Supervisor, process: subprocess.Popen[bytes]) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        print("Stopping ...", flush=True)
-        stop(supervisor)
-        return 0
 
 
 if __name__ == "__main__":

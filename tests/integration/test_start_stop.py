@@ -233,16 +233,30 @@ def test_supervisord_works_by_itself(checkout: Checkout) -> None:
     assert checkout.processes() == []
 
 
-def test_in_the_foreground_a_signal_stops_it(checkout: Checkout) -> None:
-    with subprocess.Popen(
-        [checkout.home / "scripts" / "start.sh", "--foreground"],
-        env=checkout.environ, stdout=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        wait_until("it is ready", lambda: checkout.get("/ready")[0] == 200, 60)
-        time.sleep(1)  # start.sh prints and goes on to wait
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_stops_it(checkout: Checkout, number: int) -> None:
+    with foreground(checkout) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("RTES is ready")
+        process.send_signal(number)
+        assert process.wait(60) == 0
+        assert process.stdout.read().endswith("RTES is stopped.\n")
+    checkout.nothing_is_left()
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
+    with foreground(checkout) as process:
+        wait_until("services run", lambda: len(checkout.processes()) > 3)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     checkout.nothing_is_left()
+
+
+def foreground(checkout: Checkout) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [checkout.home / "scripts" / "start.sh", "--foreground"],
+        env=checkout.environ, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def test_an_old_python_is_refused_clearly(tmp_path: Path) -> None:
