@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgpack
 import zmq
 from rtes.common.config import Config, load
 from rtes.common.paths import Paths
+from rtes.common.records import decode
 from rtes.control.setup import setup
 
 SERVICES = ("matcher", "archive", "risk", "gateway")
@@ -126,7 +126,7 @@ class Mesh:
     def hear(self, timeout_ms: int) -> None:
         """Take what services say of themselves."""
         while self._health.poll(timeout_ms):
-            vitals = msgpack.unpackb(self._health.recv())
+            vitals = decode(self._health.recv())
             process = self.processes.get(vitals["service"])
             if process is not None and process.pid == vitals["pid"]:
                 self.vitals[vitals["service"]] = vitals
