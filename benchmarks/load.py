@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import zmq
-from rtes.client.blocking import open_socket
+from rtes.client.connection import open_socket
 from rtes.client.credentials import Credentials
 
 WINDOW = 900  # below the session's credit of 1,000

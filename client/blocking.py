@@ -1,43 +1,41 @@
-"""The blocking client: one account, one DEALER socket, the session's state machine between.
+"""The blocking client: one account, one connection, the session's state machine between.
 
 Not for use from several threads at once. Nothing here hangs: every wait has a timeout, and
-close() gives what was sent half a second to leave.
+close() gives what was sent half a second to leave. Call poll() at least once in heart_bt_int: it
+sends the heartbeats; the exchange ends a session that is silent for longer, which then begins
+again at the next call.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
 import zmq
-from msgspec.structs import astuple
+from rtes.client.connection import Connection
 from rtes.client.credentials import Credentials
 from rtes.client.errors import NotConnected, Rejected, TimedOut
 from rtes.client.marketdata import MarketData
 from rtes.client.orders import Order, Position
-from rtes.client.requests import new_order
+from rtes.client.requests import (
+    cancel_request,
+    mass_cancel_request,
+    new_order,
+    raise_if_refused,
+    replace_request,
+    rows_of,
+    total_canceled,
+)
 from rtes.client.session import Session
 from rtes.common import messages as m
 from rtes.common.config import Config, running
-from rtes.common.enums import CancelOnDisconnect, MassCancelType, Side
+from rtes.common.enums import CancelOnDisconnect, Side
 from rtes.common.paths import Paths
 
-LINGER_MS: Final = 500
-WAITING_MAX: Final = 100_000  # of what one call may collect
+WATCH_NS: Final = 50_000_000  # between two looks at the connection
+POLL_S: Final = 0.1
 OnReport = Callable[[m.Outbound], None]
-
-
-def open_socket(endpoint: str, credentials: Credentials, context: Any) -> Any:
-    """A DEALER that proves who it is."""
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.LINGER, LINGER_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
-    socket.set_hwm(100_000)
-    socket.curve_publickey = credentials.public_key.encode()
-    socket.curve_secretkey = credentials.secret_key.encode()
-    socket.curve_serverkey = credentials.server_key.encode()
-    socket.connect(endpoint)
-    return socket
 
 
 class Client:
@@ -45,7 +43,7 @@ class Client:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | None,
         config: Config,
         session: Session,
         on_report: OnReport | None,
@@ -53,14 +51,17 @@ class Client:
         endpoint: str | None = None,
     ) -> None:
         """Use Client.connect."""
+        self.account = session.name
         self.credentials = credentials
         self.config = config
         self.endpoint = endpoint or config.exchange.orders_endpoint
         self._session = session
         self._on_report = on_report
         self._timeout_s = timeout_s
-        self._socket = open_socket(self.endpoint, credentials, zmq.Context.instance())
-        self._waiting: list[m.Outbound] = []
+        self._connection = Connection(self.endpoint, credentials)
+        self._polled = [(self._connection.socket, zmq.POLLIN)]
+        self._watched_ns = 0
+        self._told: list[m.Outbound] | None = None  # what the call that waits is told
 
     @classmethod
     def connect(
@@ -78,7 +79,8 @@ class Client:
     ) -> "Client":
         """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
         config = config or running(profile)
-        credentials = credentials or Credentials.of(account, Paths(config))
+        if credentials is None and config.security.curve:
+            credentials = Credentials.of(account, Paths(config))
         session = Session(account, heart_bt_int, cancel_on_disconnect)
         client = cls(credentials, config, session, on_report, timeout_s, endpoint)
         session.logon(time.time_ns())
@@ -86,13 +88,11 @@ class Client:
             client._until(lambda: session.logged_on or session.refused is not None, "logon")
         except TimedOut:
             client.close()
-            raise NotConnected(
-                f"no answer from {client.endpoint} within {timeout_s:g} s; is the exchange "
-                f"running (scripts/start.sh), and is {account}'s key one of its own?"
-            ) from None
+            raise NotConnected(client._connection.no_answer(timeout_s)) from None
         if session.refused is not None:
             client.close()
-            raise Rejected(session.refused.reject_code, session.refused.limit)
+            refused = session.refused
+            raise Rejected(refused.reject_code, refused.limit, refused.value)
         return client
 
     def __enter__(self) -> "Client":
@@ -105,11 +105,10 @@ class Client:
 
     def close(self) -> None:
         """Log out and leave; resting orders stay unless cancel_on_disconnect says otherwise."""
-        if self._socket.closed:
-            return
-        if self._session.logged_on:
-            self._socket.send(m.encode(m.Logout()))
-        self._socket.close(LINGER_MS)
+        if self._session.logged_on and not self._connection.socket.closed:
+            self._flush()
+            self._connection.send(m.encode(m.Logout()))
+        self._connection.close()
 
     # ------------------------------------------------------------ state
 
@@ -120,7 +119,7 @@ class Client:
 
     @property
     def open_orders(self) -> list[Order]:
-        return [o for o in self.orders.values() if o.status is not None and not o.done]
+        return self._session.account.open_orders
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -153,69 +152,51 @@ class Client:
         self.send([message])
         order = self.orders[message.cl_ord_id]
         if wait:
-            self._answer(message.cl_ord_id)
-            if order.status == "8":
-                raise Rejected(order.reject_code, order.limit, order.value)
+            self._answer(message)
+            order.check()
         return order
 
     def cancel(self, order: Order | int, symbol: str = "", *, wait: bool = True) -> int:
         """Cancel an order, by itself or by cl_ord_id and symbol; returns the request's id.
 
         Raises Rejected when it is not open any more."""
-        if isinstance(order, int):
-            orig = order
-        else:
-            orig, symbol = order.cl_ord_id, order.symbol
-        if not symbol and orig in self.orders:
-            symbol = self.orders[orig].symbol
-        return self._request(m.OrderCancelRequest(self.next_id(), symbol, orig), wait)
+        return self._request(cancel_request(self.next_id(), self.orders, order, symbol), wait)
 
     def replace(
         self,
         order: Order,
         qty: int | None = None,
         price: int | None = None,
-        stop_px: int = 0,
+        stop_px: int | None = None,
         *,
         wait: bool = True,
     ) -> int:
-        """Change quantity (the new total) or price; returns the request's id. Raises Rejected."""
-        qty = order.order_qty if qty is None else qty
-        price = order.price if price is None else price
-        message = m.OrderCancelReplaceRequest(
-            self.next_id(), order.symbol, order.cl_ord_id, qty, price, stop_px
-        )
-        return self._request(message, wait)
+        """Change quantity (the new total), price or stop price; returns the request's id.
+
+        Raises Rejected."""
+        return self._request(replace_request(self.next_id(), order, qty, price, stop_px), wait)
 
     def cancel_all(self, symbol: str = "", side: str = "") -> int:
         """Cancel all open orders, of one symbol or side; returns how many there were."""
-        kind = MassCancelType.SYMBOL if symbol else MassCancelType.ALL
-        request = m.OrderMassCancelRequest(self.next_id(), kind, symbol, side)
-        reports = self.ask(request)
-        return next(r.total_affected_orders for r in reports if hasattr(r, "total_affected_orders"))
+        return total_canceled(self.ask(mass_cancel_request(self.next_id(), symbol, side)))
 
     def _request(self, message: Any, wait: bool) -> int:
-        self.send([message])
         if wait:
-            mine = message.cl_ord_id
-            for report in self._answer(mine):
-                if isinstance(report, m.OrderCancelReject) and report.cl_ord_id == mine:
-                    raise Rejected(report.reject_code, report.limit, report.value)
+            self.ask(message)
+        else:
+            self.send([message])
         return int(message.cl_ord_id)
 
     def ask(self, message: Any) -> list[m.Outbound]:
-        """Send a request and return everything told until it was answered."""
+        """Send a request and return everything told until it was answered. Raises Rejected."""
         self.send([message])
-        return self._answer(message.cl_ord_id)
+        return self._answer(message)
 
-    def _answer(self, cl_ord_id: int) -> list[m.Outbound]:
-        told = self._collect()
-        self._until(lambda: cl_ord_id not in self._session.unanswered, f"request {cl_ord_id}")
-        for message in told:
-            if isinstance(message, m.BusinessMessageReject) and message.cl_ord_id == cl_ord_id:
-                raise Rejected(message.reject_code, message.limit, message.value)
-            if isinstance(message, m.Reject):
-                raise Rejected(message.reject_code, message.limit, message.value, message.text)
+    def _answer(self, message: Any) -> list[m.Outbound]:
+        unanswered, cl_ord_id = self._session.unanswered, message.cl_ord_id
+        with self._collect() as told:
+            self._until(lambda: cl_ord_id not in unanswered, f"request {cl_ord_id}")
+        raise_if_refused(message, told)
         return told
 
     # ------------------------------------------------------------ queries
@@ -235,13 +216,13 @@ class Client:
         rows: list[Any] = []
 
         def complete() -> bool:
-            # the first field of such a row echoes the request
-            rows[:] = [r for r in told if isinstance(r, kind) and astuple(r)[0] == request_id]
+            raise_if_refused(request, told)
+            rows[:] = rows_of(told, kind, request_id)
             return bool(rows) and len(rows) >= getattr(rows[0], total)
 
-        told = self._collect()
-        self.send([request])
-        self._until(complete, type(request).__name__)
+        with self._collect() as told:
+            self.send([request])
+            self._until(complete, type(request).__name__)
         return rows
 
     def market_data(
@@ -270,17 +251,20 @@ class Client:
     def poll(self, timeout_s: float = 0.0) -> list[m.Outbound]:
         """Take what has come, waiting up to timeout_s for the first; returns what is new."""
         found: list[m.Outbound] = []
-        if self._socket.poll(int(timeout_s * 1_000)):
+        session = self._session
+        if zmq.zmq_poll(self._polled, int(timeout_s * 1_000)):
             now_ns = time.time_ns()
-            try:
-                while True:
-                    found.extend(self._session.receive(self._socket.recv(zmq.NOBLOCK), now_ns))
-            except zmq.Again:
-                pass
-        self._session.tick(time.time_ns())
+            for frame in self._connection.receive():
+                found.extend(session.receive(frame, now_ns))
+        now_ns = time.time_ns()
+        if now_ns - self._watched_ns >= WATCH_NS:
+            self._watched_ns = now_ns
+            if self._connection.was_lost() and session.logged_on:
+                session.logon(now_ns)
+        session.tick(now_ns)
         self._flush()
-        self._waiting.extend(found)
-        del self._waiting[:-WAITING_MAX]
+        if self._told is not None:
+            self._told.extend(found)
         if self._on_report is not None:
             for message in found:
                 self._on_report(message)
@@ -288,23 +272,30 @@ class Client:
 
     def _flush(self) -> None:
         outbox = self._session.outbox
-        while outbox:
-            try:
-                self._socket.send(outbox[0], zmq.NOBLOCK)
-            except zmq.Again:
-                return  # no connection takes it now; it goes out at a later poll
+        while outbox and self._connection.send(outbox[0]):
             outbox.popleft()
 
-    def _collect(self) -> list[m.Outbound]:
-        """What polls find from here on, until the next call."""
-        self._waiting = []
-        return self._waiting
+    @contextmanager
+    def _collect(self) -> Iterator[list[m.Outbound]]:
+        """What polls find inside the block; on_report may make calls of its own meanwhile."""
+        outer = self._told
+        told: list[m.Outbound] = []
+        self._told = told
+        try:
+            yield told
+        finally:
+            self._told = outer
+            if outer is not None:
+                outer.extend(told)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._timeout_s
         while not done():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimedOut(f"no answer to {what} within {self._timeout_s:g} s")
-            self.poll(min(left, 0.1))
+                raise TimedOut(
+                    f"no answer to {what} within {self._timeout_s:g} s; it stays under way: "
+                    "poll() until it is answered"
+                )
+            self.poll(min(left, POLL_S))
             self._session.check()

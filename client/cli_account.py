@@ -141,7 +141,7 @@ def _switch(client: Client, request: PartyActionRequest) -> PartyActionReport:
 def _no_operator(error: Rejected, client: Client, request: PartyActionRequest) -> Rejected:
     if error.code != Code.NOT_AUTHORIZED:
         return error
-    text = f"{client.credentials.account} is not an operator"
+    text = f"{client.account} is not an operator"
     if request.account:
         text += f", or there is no account {request.account}"
     return Rejected(error.code, text=text)

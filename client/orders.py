@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from rtes.client.errors import Rejected
 from rtes.common.enums import ExecType, OrdStatus, Side
 from rtes.common.messages import (
     ExecutionReport,
@@ -87,6 +88,11 @@ class Order:
         if report.reject_code:
             self.refuse(report)
 
+    def check(self) -> None:
+        """Raises Rejected when the exchange refused the order."""
+        if self.status is OrdStatus.REJECTED:
+            raise Rejected(self.reject_code, self.limit, self.value)
+
     def refuse(self, report: ExecutionReport | OrderCancelReject) -> None:
         """Remember why something about the order was refused."""
         self.reject_code, self.limit, self.value = report.reject_code, report.limit, report.value
@@ -128,6 +134,11 @@ class Account:
     positions: dict[str, Position] = field(default_factory=dict)
 
     _done: deque[int] = field(default_factory=deque)
+
+    @property
+    def open_orders(self) -> list[Order]:
+        """Those that were accepted and are not done."""
+        return [o for o in self.orders.values() if o.status is not None and not o.done]
 
     def apply(self, report: ExecutionReport) -> Order:
         """Apply one report; the caller sees to order and to each being applied once."""

@@ -56,6 +56,7 @@ class Session:
         heart_bt_int: int = 30,
         cancel_on_disconnect: CancelOnDisconnect = CancelOnDisconnect.NOTHING,
     ) -> None:
+        self.name = account
         self.account = Account()
         self.outbox: deque[bytes] = deque()
         self.logged_on = False
@@ -83,6 +84,7 @@ class Session:
         self.logged_on = False
         self.refused = None
         self._logon_ns = now_ns
+        self.outbox.clear()  # it is sent again, in order, when the logon is answered
         self._put(self._logon, now_ns)
 
     def check(self) -> None:
