@@ -21,6 +21,7 @@ from rtes.services.matcher.stops import triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
 GTC: Final = "1"
+STOPS: Final = (STOP, STOP_LIMIT)
 HALT_TRADING: Final = 1
 REINSTATE: Final = 2
 COD_NOTHING: Final = 0
@@ -134,16 +135,17 @@ class Engine:
         if book is None:
             self._reporter.refused_order(p, command, (int(Code.UNKNOWN_SYMBOL), 0, 0))
             return
-        refused = order_refused(book, p, command)
-        if refused is not None:
-            self._reporter.refused_order(p, command, refused)
-            return
+        if command[11] or book.halted or p.suspended or p.session_suspended:
+            refused = order_refused(book, p, command)
+            if refused is not None:
+                self._reporter.refused_order(p, command, refused)
+                return
         order = Order(p, self._order_id_base | seq, command)
         p.orders[order.cl_ord_id] = order
         self._matching.orders[order.order_id] = order
         self._expiry.add(order, self._reporter.time_ns)
         self._reporter.order(order, NEW)
-        if order.ord_type in (STOP, STOP_LIMIT):
+        if order.ord_type in STOPS:
             if not triggers(order, book.last_px):
                 book.stops_of(order).add(order)
                 return

@@ -11,6 +11,7 @@ from rtes.services.matcher.book import Book, BookSide
 from rtes.services.matcher.liquidity import CANCEL_BOTH, CANCEL_NEWEST, CANCEL_OLDEST, available
 from rtes.services.matcher.orders import ACTIVE, CLOSED, Level, Order
 from rtes.services.matcher.reporter import ADDED, CANCELED, NOT_REFUSED, REMOVED, Refused, Reporter
+from rtes.services.matcher.stops import BUY
 
 MARKET: Final = "1"
 LIMIT: Final = "2"
@@ -19,6 +20,8 @@ STOP_LIMIT: Final = "4"
 MARKET_TO_LIMIT: Final = "K"
 IOC: Final = "3"
 FOK: Final = "4"
+IMMEDIATE: Final = (IOC, FOK)
+UNPRICED: Final = (MARKET, STOP, MARKET_TO_LIMIT)  # until it rests, for the last
 SMP_NEWEST: Final = 17
 SMP_OLDEST: Final = 18
 SMP_BOTH: Final = 20
@@ -46,7 +49,9 @@ class Matching:
         """End an order that is in no queue any more, and tell its owner."""
         order.leaves = 0
         order.shown = 0
-        self._forget(order)
+        order.state = CLOSED
+        del order.owner.orders[order.cl_ord_id]
+        del self.orders[order.order_id]
         self.reporter.closed(order, exec_type, request_id, restatement, refused)
 
     def _forget(self, order: Order) -> None:
@@ -59,19 +64,22 @@ class Matching:
         order.state = ACTIVE
         kind = order.ord_type
         tif = order.time_in_force
-        market = kind in (MARKET, STOP, MARKET_TO_LIMIT)
+        market = kind in UNPRICED
         limit = 0 if market else order.price
+        buy = order.side == BUY
+        other = book.asks if buy else book.bids
         needed = order.leaves if tif == FOK else order.min_qty
         if needed:
-            found = available(book.opposite(order), order, limit, needed)
+            found = available(other, order, limit, needed)
             if found < needed:
                 self.close(order, CANCELED, 0, 0, (NO_LIQUIDITY, found, needed))
                 return
             order.min_qty = 0  # satisfied by this very match
-        self._match(book, order, limit)
-        if order.state == CLOSED:
-            return
-        if tif in (IOC, FOK):
+        if other.ladder:
+            self._match(book, other, order, limit)
+            if order.state == CLOSED:
+                return
+        if tif in IMMEDIATE:
             refused = (NO_LIQUIDITY, order.cum, order.order_qty) if market else NOT_REFUSED
             self.close(order, CANCELED, 0, 0, refused)
             return
@@ -83,16 +91,17 @@ class Matching:
             order.ord_type = LIMIT
             order.price = book.last_px
             self.reporter.restated(order, 0)
-        book.side_of(order).add(order)
+        (book.bids if buy else book.asks).add(order)
 
-    def _match(self, book: Book, order: Order, limit: int) -> None:
+    def _match(self, book: Book, other: BookSide, order: Order, limit: int) -> None:
         """Trade while there is something to trade with; limit 0 is any price."""
-        other = book.opposite(order)
         ladder = other.ladder
         smp_id = order.smp_id
+        sign = other.sign
+        worst = sign * limit
         while ladder and order.leaves:
             level = ladder[-1]
-            if not other.reaches(level.price, limit):
+            if limit and sign * level.price < worst:
                 return
             resting = level.head
             assert resting is not None

@@ -69,12 +69,15 @@ class Reporter:
     def order(self, order: Order, exec_type: str) -> None:
         """New or Triggered, of an order that has not traded."""
         p = order.owner
-        number = self._number(p)
-        self.exec_id += 1
+        if not p.touched:
+            self.touch(p)
+        number = p.next_seq_num
+        p.next_seq_num = number + 1
+        self.exec_id = exec_id = self.exec_id + 1
         p.reports.append(
             (
                 "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
-                self.exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+                exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
                 order.order_qty, order.price,
             )
         )  # fmt: skip
@@ -82,12 +85,15 @@ class Reporter:
     def trade(self, order: Order, qty: int, price: int, match_id: int, liquidity: int) -> None:
         """One side of a trade; the order's cum and leaves already include it."""
         p = order.owner
-        number = self._number(p)
-        self.exec_id += 1
+        if not p.touched:
+            self.touch(p)
+        number = p.next_seq_num
+        p.next_seq_num = number + 1
+        self.exec_id = exec_id = self.exec_id + 1
         p.reports.append(
             (
                 "8", self.shard, number, TRADE, PARTIALLY_FILLED if order.leaves else FILLED,
-                order.cl_ord_id, order.order_id, self.exec_id, order.symbol, order.side,
+                order.cl_ord_id, order.order_id, exec_id, order.symbol, order.side,
                 order.leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
                 match_id, liquidity,
             )
@@ -122,12 +128,15 @@ class Reporter:
         self, order: Order, exec_type: str, status: str, cl_ord_id: int, tail: tuple[int, ...]
     ) -> None:
         p = order.owner
-        number = self._number(p)
-        self.exec_id += 1
+        if not p.touched:
+            self.touch(p)
+        number = p.next_seq_num
+        p.next_seq_num = number + 1
+        self.exec_id = exec_id = self.exec_id + 1
         p.reports.append(
             (
                 "8", self.shard, number, exec_type, status, cl_ord_id, order.order_id,
-                self.exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+                exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
                 order.order_qty, order.price, *tail,
             )
         )  # fmt: skip

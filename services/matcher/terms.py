@@ -33,10 +33,9 @@ def suspended(book: Book, p: Participant) -> Refused | None:
 
 def order_refused(book: Book, p: Participant, command: tuple[Any, ...]) -> Refused | None:
     """Of a NewOrderSingle."""
-    if book.halted or p.suspended or p.session_suspended:
-        refused = suspended(book, p)
-        if refused is not None:
-            return refused
+    refused = suspended(book, p)
+    if refused is not None:
+        return refused
     if command[11] == POST_ONLY:
         return _would_trade(book.asks if command[5] == BUY else book.bids, command[8])
     return None
