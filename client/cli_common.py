@@ -21,6 +21,7 @@ from rtes.common.config import Config, running
 from rtes.common.messages import SecurityList
 
 NOTHING: Final = "-"
+DIGITS_MAX: Final = 20  # of a price; more than 10**12 ticks need, and exact in Decimal
 
 
 def parse_money(text: str) -> Decimal:
@@ -31,6 +32,8 @@ def parse_money(text: str) -> Decimal:
         raise click.BadParameter(f"{text!r} is not a price; write it like 585.25") from None
     if not price.is_finite() or price <= 0:
         raise click.BadParameter(f"{text!r} is not a price above zero")
+    if abs(price.adjusted()) >= DIGITS_MAX or len(price.as_tuple().digits) > DIGITS_MAX:
+        raise click.BadParameter(f"{text!r} has more than {DIGITS_MAX} digits")
     return price
 
 

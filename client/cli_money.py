@@ -4,7 +4,7 @@ counts them. Pure, and exact: decimal.Decimal throughout.
 Invariants: what is not a valid price is refused, never rounded; ticks(money(t)) == t.
 """
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Final
 
 from rtes.client.errors import Rejected, RtesError
@@ -26,11 +26,10 @@ def price_or_none(ticks: int, instrument: SecurityList) -> str | None:
 def ticks(price: Decimal, instrument: SecurityList) -> int:
     """A price in money, as ticks. Raises RtesError that names the nearest valid prices."""
     step = Decimal(instrument.tick_size) * instrument.min_price_increment
-    steps = price / step
-    below = int(steps.to_integral_value(ROUND_FLOOR))
-    if steps != below or below * step != price:
-        above = int(steps.to_integral_value(ROUND_CEILING))
-        near = [n * instrument.min_price_increment for n in (below, above) if n > 0]
+    whole, rest = divmod(price, step)
+    below = int(whole)
+    if rest:
+        near = [n * instrument.min_price_increment for n in (below, below + 1) if n > 0]
         nearest = " and ".join(money(n, instrument) for n in near)
         raise RtesError(
             f"{instrument.symbol} trades in steps of {step:f}, so {price:f} is not a price; "
