@@ -152,12 +152,14 @@ def test_a_stop_without_any_trade_yet_waits(x: Exchange) -> None:
 
 
 def test_stops_trigger_buys_first_then_nearest_then_oldest(x: Exchange) -> None:
-    trade_at(x, 100)
-    x.sell(BOB, 1, 90, kind="4", stop=97)
-    for account, stop in ((ALICE, 104), (BOB, 102), (OPS, 102)):
+    x.sell(BOB, 1, 110, kind="4", stop=105)
+    for account, stop in ((ALICE, 97), (BOB, 95), (OPS, 95)):
         x.buy(account, 1, 90, kind="4", stop=stop)
-    trade_at(x, 105)
+    trade_at(x, 100)
     assert [account for account, *_ in x.queue("1")] == [BOB, OPS, ALICE]
+    reports = [r for c in x.chunks for r in decode_reports(c[4]) if r[3] == "L"]
+    reports.sort(key=lambda r: r[7])
+    assert [(r[9], r[5]) for r in reports] == [("1", 2), ("1", 1), ("1", 1), ("2", 1)]
 
 
 def test_a_stop_can_trigger_the_next(x: Exchange) -> None:
@@ -310,15 +312,26 @@ def test_decrement_leaves_the_larger_one_where_it_was(x: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("instruction", "enough"), [(NEWEST, 0), (OLDEST, 4), (BOTH, 0), (DECREMENT, 2)]
+    ("instruction", "most"), [(NEWEST, 2), (OLDEST, 8), (BOTH, 2), (DECREMENT, 6)]
 )
-def test_min_qty_counts_what_prevention_lets_trade(instruction: int, enough: int) -> None:
-    for min_qty in range(1, 5):
+def test_min_qty_counts_what_prevention_lets_trade(instruction: int, most: int) -> None:
+    for min_qty in range(1, 9):
         x = Exchange()
+        x.sell(BOB, 3, 100, display=2)
         x.sell(ALICE, 2, 100, smp=(7, NEWEST))
-        x.sell(BOB, 9, 100)
-        reports = x.buy(ALICE, 4, 100, min_qty=min_qty, smp=(7, instruction))
-        assert any(r[0] == "F" for r in reports) == (min_qty <= enough)
+        x.sell(BOB, 3, 100)
+        x.sell(BOB, 9, 101)
+        reports = x.buy(ALICE, 8, 101, min_qty=min_qty, smp=(7, instruction))
+        traded = sum(r[4] for r in reports if r[0] == "F")
+        assert traded == (most if min_qty <= most else 0)
+
+
+def test_decrement_takes_hidden_quantity_first(x: Exchange) -> None:
+    x.sell(ALICE, 9, 100, display=4, smp=(7, NEWEST))
+    x.buy(BOB, 2, 100)
+    x.buy(ALICE, 3, 100, smp=(7, DECREMENT))
+    assert x.queue("2") == [(ALICE, 1, 4, 2)]
+    assert x.engine.books["AAPL"].depth("2", 1) == [(100, 2, 1)]
 
 
 # ---------------------------------------------------------------- time

@@ -61,6 +61,8 @@ def test_an_id_is_good_for_one_request(x: Exchange) -> None:
     x.apply(order(ALICE, 1))
     assert x.apply(order(ALICE, 1, qty=6))[0][22] == Code.ID_REUSED
     assert told(x.apply(("F", ALICE, 0, 1, "AAPL", 1))[0]) == ("9", 1, Code.ID_REUSED)
+    x.apply(("H", ALICE, 0, 2, "AAPL", 1))
+    assert told(x.apply(("F", ALICE, 0, 2, "AAPL", 1))[0]) == ("9", 2, Code.ID_REUSED)
     assert x.queue("1") == [(ALICE, 1, 5, 5)]
 
 
