@@ -203,13 +203,13 @@ class Client:
 
     def instruments(self) -> dict[str, m.SecurityList]:
         """All listed instruments by symbol."""
-        request = m.SecurityListRequest(str(self.next_id()))
+        request = m.SecurityListRequest(self._session.next_question())
         rows = self._rows(request, m.SecurityList, "tot_no_related_sym", request.security_req_id)
         return {row.symbol: row for row in rows}
 
     def account_usage(self, account: str = "") -> list[m.PositionReport]:
         """Positions, limits and usage; operators may name another account."""
-        request = m.RequestForPositions(str(self.next_id()), account)
+        request = m.RequestForPositions(self._session.next_question(), account)
         return self._rows(request, m.PositionReport, "total_num_pos_reports", request.pos_req_id)
 
     def _rows(self, request: Any, kind: type, total: str, request_id: str) -> list[Any]:

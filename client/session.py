@@ -73,6 +73,7 @@ class Session:
         )
         self._heart_bt_ns = heart_bt_int * S_NS
         self._last_cl_ord_id = 0
+        self._last_question = 0
         self._logon_ns = 0  # when the last logon was sent
         self._sent_ns = 0
         self._heard_ns = 0
@@ -96,6 +97,11 @@ class Session:
         """A cl_ord_id above all that the account has used."""
         self._last_cl_ord_id += 1
         return self._last_cl_ord_id
+
+    def next_question(self) -> str:
+        """An id for a question that has no cl_ord_id."""
+        self._last_question += 1
+        return f"q{self._last_question}"
 
     @property
     def room(self) -> int:
