@@ -28,7 +28,7 @@ def status(ctx: click.Context, setting: Setting) -> None:
     columns = ("service", "shard ", "status", "pid ", "age ", "why")
     rows = [
         (s["service"], s["shard"], s["status"], s.get("pid"),
-         f"{s['age_s']:.1f} s" if "age_s" in s else None, s["why"])
+         f"{s['age_s']:.1f} s" if "age_s" in s else None, "; ".join(s["why"]))
         for s in health["services"]
     ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def _health(config: Config) -> dict[str, Any]:
     )
     try:
         connection.request("GET", "/health")
-        health: dict[str, Any] = json.loads(connection.getresponse().read())
+        health = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotConnected(
             f"no answer from {exchange.http_url}/health ({error}); is the exchange running "
@@ -56,6 +56,8 @@ def _health(config: Config) -> dict[str, Any]:
         ) from None
     finally:
         connection.close()
+    if not isinstance(health, dict) or "services" not in health:
+        raise RtesError(f"what answers at {exchange.http_url}/health is not an RTES exchange")
     return health
 
 

@@ -1,18 +1,19 @@
 """The command line without an exchange: prices, help texts, and what wrong use and a missing
-exchange answer. The health page of `rtes status` is a web server of the test's own.
+exchange answer.
 """
 
-import http.server
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
@@ -25,6 +26,9 @@ from rtes.client.errors import Rejected, RtesError
 from rtes.common.config import load
 from rtes.common.messages import SecurityList
 from rtes.common.refusals import Code
+from rtes.services.health.core import Health
+from rtes.services.health.http import Server
+from rtes.services.health.views import respond
 
 
 def instrument(tick: str = "0.01", increment: int = 1, lot: str = "1") -> SecurityList:
@@ -255,32 +259,26 @@ class TestErrors:
         assert result.stderr.startswith(f"Error: {file}: ")
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """Answers as the health page does."""
-
-    status: ClassVar[str]
-
-    def do_GET(self) -> None:
-        dead = self.status == "unhealthy"
-        service = {"service": "matcher", "shard": 0, "status": self.status, "critical": True}
-        service |= {"why": "does not answer"} if dead else {"why": "", "pid": 7, "age_s": 0.25}
-        self.send_response(503 if dead else 200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"status": self.status, "services": [service]}).encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
+EXPECTED = {("matcher", 0): True}
+MATCHER = {"service": "matcher", "shard": 0, "pid": 7, "start_ns": 0, "ready": True}
 
 
 @pytest.fixture
-def page(profile: str) -> Iterator[type[Page]]:
+def page(profile: str) -> Iterator[Health]:
+    """A health page of its own at the profile's address."""
     exchange = load(profile, {}).exchange
-    with http.server.HTTPServer((exchange.host, exchange.ports["http"]), Page) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield Page
-        server.shutdown()
-        thread.join()
+    health = Health(EXPECTED, 0)
+    loop = asyncio.new_event_loop()
+    server = Server(lambda path: respond(path, health.report(0), {"pid": 1}))
+    listener = loop.run_until_complete(server.listen(exchange.host, exchange.ports["http"]))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield health
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    listener.close()
+    loop.run_until_complete(listener.wait_closed())
+    loop.close()
 
 
 class TestStatus:
@@ -290,22 +288,40 @@ class TestStatus:
         assert "is the exchange running (scripts/start.sh)?" in result.stderr
         assert len(result.stderr.splitlines()) == 1
 
-    @pytest.mark.parametrize(("status", "code"), [("healthy", 0), ("unhealthy", 1)])
-    def test_table(self, page: type[Page], profile: str, status: str, code: int) -> None:
-        page.status = status
+    def test_healthy(self, page: Health, profile: str) -> None:
+        page.poll([msgspec.msgpack.encode(MATCHER)], 0)
         result = run("status", "--profile", profile)
-        assert result.exit_code == code
+        assert result.exit_code == 0
         first, head, row = result.stdout.splitlines()
-        assert first.endswith(f": {status}")
-        assert head.split()[:3] == ["service", "shard", "status"]
-        assert row.split()[:3] == ["matcher", "0", status]
-        assert row.rstrip().endswith("does not answer" if code else "0.2 s")
+        assert first.endswith(": healthy")
+        assert head.split() == ["service", "shard", "status", "pid", "age", "why"]
+        assert row.split() == ["matcher", "0", "healthy", "7", "0.0", "s"]
 
-    def test_json(self, page: type[Page], profile: str) -> None:
-        page.status = "unhealthy"
+    def test_unhealthy(self, page: Health, profile: str) -> None:
+        result = run("status", "--profile", profile)
+        assert result.exit_code == 1
+        assert result.stdout.splitlines()[0].endswith(": unhealthy")
+        assert result.stdout.rstrip().endswith("not heard of yet")
         result = run("status", "--profile", profile, "--json")
         assert result.exit_code == 1
-        assert json.loads(result.stdout)["services"][0]["why"] == "does not answer"
+        assert json.loads(result.stdout)["services"][0]["why"] == ["not heard of yet"]
+
+    def test_another_server_there(self, profile: str) -> None:
+        exchange = load(profile, {}).exchange
+        with socket.create_server((exchange.host, exchange.ports["http"])) as server:
+            thread = threading.Thread(target=answer_once, args=(server, b"[1]"))
+            thread.start()
+            result = run("status", "--profile", profile)
+            thread.join()
+        assert result.exit_code == 1
+        assert result.stderr.rstrip().endswith("/health is not an RTES exchange")
+
+
+def answer_once(server: socket.socket, body: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4_096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + body)
 
 
 class TestTools:
