@@ -7,4 +7,4 @@ ensure_environment requirements-dev.lock
 cd "$root"
 "$python" -m ruff check .
 "$python" -m mypy common services client control benchmarks tests
-exec "$python" -m pytest --cov --cov-report=term "$@"
+exec "$python" -m pytest "$@"
