@@ -1,4 +1,4 @@
-.PHONY: start stop test check lock
+.PHONY: start stop test coverage check sim lock
 
 start:  ## start the exchange with bots
 	scripts/start.sh
@@ -8,6 +8,9 @@ stop:  ## stop it
 
 test:  ## style, types, all tests
 	scripts/test.sh
+
+coverage:  ## the tests under coverage, with branches; slow
+	.venv/bin/python -m pytest --cov --cov-report=term --timeout=600
 
 check:  ## style and types only
 	.venv/bin/python -m ruff check .
@@ -20,3 +23,7 @@ UV_COMPILE = echo "setuptools>=77" | uv pip compile --universal --python-version
 lock:  ## pin what pyproject.toml asks for; needs uv
 	$(UV_COMPILE) -o requirements.lock
 	$(UV_COMPILE) -c requirements.lock --extra dev -o requirements-dev.lock
+
+SEED ?= 0
+sim:  ## one seed of the simulation: make sim SEED=17
+	.venv/bin/python -m tests.simulation --seeds 1 --start $(SEED)
