@@ -102,6 +102,7 @@ def test_min_qty_on_entry_only(x: Exchange) -> None:
     assert refused[22:25] == (Code.NO_LIQUIDITY, 3, 4)
     assert x.buy(BOB, 9, 100, min_qty=3)[-1] == ("F", 2, 6, 3, 3, 100)
     assert x.sell(ALICE, 1, 100)[-1] == ("F", 2, 0, 1, 1, 100)  # what rests takes any quantity
+    assert x.replace(BOB, 2, 5, 99) == [("5", 3, 1, 4)]  # and goes where nothing trades
 
 
 def test_post_only_is_refused_when_it_would_trade(x: Exchange) -> None:
@@ -122,6 +123,12 @@ def test_an_iceberg_shows_a_slice_at_a_time_at_the_tail(x: Exchange) -> None:
     assert x.queue("2") == [(BOB, 1, 1, 1), (ALICE, 1, 7, 2)]
     x.buy(OPS, 7, 100)
     assert x.queue("2") == [(ALICE, 1, 1, 1)]
+
+
+def test_an_iceberg_that_traded_on_entry_shows_no_more_than_is_left(x: Exchange) -> None:
+    x.buy(BOB, 3, 100)
+    x.sell(ALICE, 5, 100, display=3)
+    assert x.queue("2") == [(ALICE, 1, 2, 2)]
 
 
 # ---------------------------------------------------------------- stops
