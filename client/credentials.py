@@ -4,12 +4,16 @@
 """
 
 import json
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rtes.client.errors import RtesError
 from rtes.common.paths import Paths
+
+_KEY: Final = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,12 @@ class Credentials:
     public_key: str
     secret_key: str
     server_key: str
+
+    def __post_init__(self) -> None:
+        """Raises RtesError when a key is not one."""
+        for name in ("public_key", "secret_key", "server_key"):
+            if not _KEY.fullmatch(getattr(self, name)):
+                raise RtesError(f"{self.account}: {name} is not a CURVE key of 40 characters")
 
     @classmethod
     def load(cls, path: Path) -> "Credentials":

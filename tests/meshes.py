@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 import zmq
 from rtes.client import Client, Credentials
-from rtes.client.blocking import open_socket
+from rtes.client.connection import open_socket
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import ExecType, OrdStatus, Side

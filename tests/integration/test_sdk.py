@@ -204,7 +204,7 @@ def stranger(mesh: Mesh, account: str) -> Credentials:
 
 def test_an_unknown_key_is_refused(mesh: Mesh) -> None:
     with pytest.raises(NotConnected, match="key"):
-        connect(mesh, "BOT12", credentials=stranger(mesh, "BOT12"), timeout_s=1.0)
+        connect(mesh, "BOT12", credentials=stranger(mesh, "BOT12"), timeout_s=2.0)
 
 
 def test_a_key_speaks_for_its_own_account_only(mesh: Mesh) -> None:
