@@ -233,8 +233,8 @@ class AsyncClient:
         while True:
             await asyncio.sleep(TICK_S)
             now_ns = time.time_ns()
-            if self._connection.was_lost() and session.logged_on:
-                session.logon(now_ns)
+            if self._connection.was_lost():
+                session.lost(now_ns)
             session.tick(now_ns)
             self._flush()
 

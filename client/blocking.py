@@ -259,8 +259,8 @@ class Client:
         now_ns = time.time_ns()
         if now_ns - self._watched_ns >= WATCH_NS:
             self._watched_ns = now_ns
-            if self._connection.was_lost() and session.logged_on:
-                session.logon(now_ns)
+            if self._connection.was_lost():
+                session.lost(now_ns)
         session.tick(now_ns)
         self._flush()
         if self._told is not None:

@@ -88,6 +88,11 @@ class Session:
         self.outbox.clear()  # it is sent again, in order, when the logon is answered
         self._put(self._logon, now_ns)
 
+    def lost(self, now_ns: int) -> None:
+        """The connection went away, and the exchange's session with it."""
+        if self.ended is None:
+            self.logon(now_ns)
+
     def check(self) -> None:
         """Raises NotConnected when the exchange ended the session."""
         if self.ended is not None:

@@ -278,6 +278,16 @@ def test_a_gateway_that_leaves_is_followed_by_a_logon_at_its_deadline() -> None:
     assert [type(x) for x in sent(session)] == [m.Logon]
 
 
+def test_a_lost_connection_brings_a_logon_at_once() -> None:
+    session = open_session()
+    session.send([order(1)], T0)
+    session.lost(T0)
+    assert [type(x) for x in sent(session)] == [m.Logon]
+    alone(session, m.Logout(REPLACED))
+    session.lost(T0)
+    assert not session.outbox
+
+
 def test_a_newer_logon_ends_the_session_for_good() -> None:
     session = open_session()
     alone(session, m.Logout(REPLACED))
