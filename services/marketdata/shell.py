@@ -23,6 +23,7 @@ class MarketDataShell:
         self._core = core
         self._shard = shard
         self._followers = feed.Followers([shard])
+        self._live = False
         self._published = 0
         self._requests = 0
 
@@ -38,7 +39,9 @@ class MarketDataShell:
                 self._core.handle_block(block, now_ns)
 
     def flush(self, now_ns: int) -> None:
-        for topic, payload in self._core.flush(now_ns):
+        publications = self._core.flush(now_ns)
+        self._live = self._live or self._followers.caught_up
+        for topic, payload in publications if self._live else ():  # no history as if it were news
             self._published += 1
             self.outbox.append((PUBLISH, topic, payload))
         for shard, seq in self._followers.requests(now_ns):

@@ -309,8 +309,8 @@ def test_usage_rows(floor: Floor) -> None:
 
 
 def test_every_refusal_of_risk_has_a_text() -> None:
-    for code in [*range(1, 18), Code.NOT_AUTHORIZED]:
-        assert Code(code) in CATALOGUE
+    for code in list(Code)[1:]:
+        assert code in CATALOGUE
         assert "unknown" not in explain(code, 1, 2)
 
 
