@@ -27,6 +27,12 @@ _WATCHED: Final = (
 
 def open_socket(endpoint: str, credentials: Credentials | None, context: Any) -> Any:
     """A DEALER connecting to endpoint; credentials are None where the exchange wants none."""
+    socket = _new_socket(credentials, context)
+    socket.connect(endpoint)
+    return socket
+
+
+def _new_socket(credentials: Credentials | None, context: Any) -> Any:
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
@@ -36,7 +42,6 @@ def open_socket(endpoint: str, credentials: Credentials | None, context: Any) ->
         socket.curve_publickey = credentials.public_key.encode()
         socket.curve_secretkey = credentials.secret_key.encode()
         socket.curve_serverkey = credentials.server_key.encode()
-    socket.connect(endpoint)
     return socket
 
 
@@ -45,9 +50,10 @@ class Connection:
 
     def __init__(self, endpoint: str, credentials: Credentials | None) -> None:
         self.endpoint = endpoint
-        self.socket = open_socket(endpoint, credentials, zmq.Context.instance())
+        self.socket = _new_socket(credentials, zmq.Context.instance())
         self._trouble = ""  # why it cannot connect, as far as is known
         self._monitor = self.socket.get_monitor_socket(_WATCHED)
+        self.socket.connect(endpoint)  # only now: a refused key is told once, and at once
 
     def no_answer(self, timeout_s: float) -> str:
         """What to tell the user of a logon without an answer."""

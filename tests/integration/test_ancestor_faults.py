@@ -37,7 +37,7 @@ PX = 58_574  # AAPL's reference price
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """With market data, and accounts with little room."""
     mesh = Mesh(tmp_path_factory.mktemp("ancestor"), (*SERVICES, "marketdata"))
-    limit(mesh, "BOT01", open_orders_max=3)
+    limit(mesh, "BOT01", open_orders_max=12)
     limit(mesh, "BOT02", credit_max=10 * PX)
     with mesh:
         yield mesh
@@ -103,8 +103,8 @@ def test_05_no_slot_leaks(mesh: Mesh, other: Client) -> None:
             with pytest.raises(Rejected):
                 client.buy("AAPL", 100_001, PX)
             client.buy("AAPL", 1, PX + 9, tif=TimeInForce.IOC)
-        assert client.account_usage()[-1].open_orders == 0
-        for _ in range(3):
+        wait_for(lambda: client.account_usage()[-1].open_orders == 0)
+        for _ in range(12):
             client.buy("AAPL", 1, PX - 9)
         client.cancel_all()
 
@@ -114,8 +114,9 @@ def test_06_credit_comes_back_with_the_order(mesh: Mesh) -> None:
     with connect(mesh, "BOT02") as client:
         for _ in range(30):
             client.cancel(client.buy("AAPL", 10, PX))
-        total = client.account_usage()[-1]
-        assert (total.credit_used, total.credit_max) == (0, 10 * PX)
+            # risk follows the matcher: it may know of the cancel a moment after the client
+            wait_for(lambda: client.account_usage()[-1].credit_used == 0)
+        assert client.account_usage()[-1].credit_max == 10 * PX
 
 
 def test_07_an_order_is_its_owners(one: Client, other: Client) -> None:
@@ -329,19 +330,22 @@ def test_15_keys_are_whole_and_secret(mesh: Mesh) -> None:
         assert path.stat().st_mode & 0o077 == 0
 
 
-def second(mesh: Mesh, service: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"rtes.services.{service}", "--config", str(mesh.config_file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-
-
-@pytest.mark.parametrize("service", [*SERVICES, "marketdata"])
-def test_16_and_18_one_instance_and_its_lock_goes_with_it(mesh: Mesh, service: str) -> None:
+def test_16_and_18_one_instance_and_its_lock_goes_with_it(mesh: Mesh) -> None:
     """A lock was never released, and two instances shared a port with separate books."""
-    ended = second(mesh, service)
-    assert ended.returncode == EXIT_ALREADY_RUNNING
-    assert "already running" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-    mesh.restart(service)  # kill -9
+    seconds = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"rtes.services.{service}", "--config", str(mesh.config_file)],
+            stderr=subprocess.PIPE, text=True,
+        )
+        for service in mesh.services
+    ]  # fmt: skip
+    for ended in seconds:
+        told_why = ended.communicate(timeout=20)[1]
+        assert ended.returncode == EXIT_ALREADY_RUNNING
+        assert "already running" in told_why
+        assert len(told_why.splitlines()) == 1
+    for service in mesh.services:
+        mesh.restart(service)  # kill -9
     mesh.wait_ready()
     with connect(mesh, "DEMO1") as client:
         client.cancel(client.buy("AAPL", 1, PX - 9))
