@@ -280,3 +280,26 @@ def test_what_prevention_keeps_from_trading_is_not_counted(
         assert traded == (available if min_qty == available else 0)
         for account in (ANN, BOB):
             desk.ask("q", account, "7", "", "")
+
+
+def test_fok_is_not_helped_by_what_prevention_takes_off(desk: Desk) -> None:
+    """A decrement of 3 leaves 7 to trade with 20: less than the 10 that were asked for."""
+    desk.sell(BOB, 3, 100, smp_id=9)
+    desk.sell(CAT, 20, 101)
+    desk.buy(ANN, 10, 101, tif="4", smp_id=9, smp=int(SmpInstruction.DECREMENT))
+    assert desk.types(ANN) == [NEW, CANCELED]
+    assert (desk.last(ANN).limit, desk.last(ANN).value) == (7, 10)
+    assert desk.depth("2") == [(100, 3, 1), (101, 20, 1)]
+
+
+def test_the_level_where_a_decremented_order_ends_is_walked_slice_by_slice(desk: Desk) -> None:
+    """2 of the iceberg trade, 6 are decremented, then 2 more of 10: hidden ones come last."""
+    for min_qty in (5, 4):
+        iceberg = desk.sell(CAT, 8, 100, display_qty=2)
+        own = desk.sell(BOB, 6, 100, smp_id=9)
+        desk.buy(ANN, 10, 100, min_qty=min_qty, smp_id=9, smp=int(SmpInstruction.DECREMENT))
+        assert sum(qty for qty, _ in desk.trades(ANN)) == (4 if min_qty == 4 else 0)
+        if min_qty == 5:
+            assert (desk.last(ANN).limit, desk.last(ANN).value) == (4, 5)
+            desk.cancel(CAT, iceberg)
+            desk.cancel(BOB, own)

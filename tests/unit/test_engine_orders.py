@@ -45,6 +45,18 @@ def test_a_trade_prints_at_the_resting_price_and_is_told_to_both(desk: Desk) -> 
     assert desk.open(ANN) == []
 
 
+def test_exec_ids_rise_over_all_accounts(desk: Desk) -> None:
+    ids: list[int] = []
+    for price in (101, 102):
+        desk.sell(BOB, 5, price)
+        ids += [report.exec_id for report in desk.told[BOB]]
+        desk.buy(ANN, 5, 105)
+        ids += sorted(report.exec_id for told in desk.told.values() for report in told)
+        desk.ask("H", ANN, "AAPL", 1)
+        ids.append(desk.only(ANN).exec_id)
+    assert ids == list(range(1, 11))
+
+
 def test_price_then_time(desk: Desk) -> None:
     desk.sell(ANN, 1, 102)
     desk.sell(BOB, 1, 101)
@@ -105,6 +117,13 @@ def test_min_qty_trades_at_once_or_not_at_all(desk: Desk) -> None:
     desk.buy(ANN, 10, 101, min_qty=4)
     assert desk.types(ANN) == [NEW, TRADE]
     assert desk.depth("1") == [(101, 6, 1)]
+
+
+def test_min_qty_is_of_the_entry_only(desk: Desk) -> None:
+    desk.sell(BOB, 4, 101)
+    cl_ord_id = desk.buy(ANN, 10, 101, min_qty=4)
+    desk.replace(ANN, cl_ord_id, 10, 100)
+    assert desk.depth("1") == [(100, 6, 1)]
 
 
 def test_market_to_limit_rests_at_the_last_price(desk: Desk) -> None:
