@@ -154,6 +154,11 @@ class Followers:
         return [(shard, seq) for shard, seq in wanted if seq is not None]
 
     @property
+    def applied(self) -> dict[int, int]:
+        """The last sequence number applied, by shard."""
+        return {shard: f.next_seq - 1 for shard, f in self.by_shard.items()}
+
+    @property
     def caught_up(self) -> bool:
         """Every shard's feed has been heard of and applied to its head."""
         return all(

@@ -18,6 +18,7 @@ Notice (state that others than the account follow):
     (NOTICE_LOGON, account, gateway, session) | (NOTICE_PARTY, action, account, symbol, session)
 """
 
+import struct
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -100,6 +101,20 @@ def decode_groups(frame: bytes) -> list[tuple[int, int, int, int, list[Command],
 def lane_of(gateway: int, risk_shard: int, matcher_shard: int) -> int:
     """The lane's number; at most 64 gateways and 32 shards of either kind."""
     return gateway * 1024 + risk_shard * 32 + matcher_shard
+
+
+_TOLD: Final = struct.Struct(">Q")
+
+
+def lane_payload(told_seq: int, commands: bytes) -> bytes:
+    """What a lane's frame carries: how far in the matcher's feed the participant may have been
+    told when it sent these commands, so that risk does not decide them on less."""
+    return _TOLD.pack(told_seq) + commands
+
+
+def split_lane_payload(payload: bytes) -> tuple[int, bytes]:
+    """(told_seq, encoded commands)."""
+    return _TOLD.unpack_from(payload)[0], payload[_TOLD.size :]
 
 
 def gateway_of(lane: int) -> int:

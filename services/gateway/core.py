@@ -320,7 +320,7 @@ class GatewayCore:
     # ------------------------------------------------------------ batch and time
 
     def flush(self, now_ns: int) -> None:
-        self._to_risk(self._lanes.flush(now_ns))
+        self._to_risk(self._lanes.flush(self._followers.applied, now_ns))
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
 

@@ -4,11 +4,19 @@ A lane is the path through one risk shard to one matcher shard. Within it comman
 order, whatever is lost or restarted on the way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rtes.common import link
-from rtes.common.records import Command, encode, gateway_of, lane_of, risk_shard_of
+from rtes.common.records import (
+    Command,
+    encode,
+    gateway_of,
+    lane_of,
+    lane_payload,
+    matcher_shard_of,
+    risk_shard_of,
+)
 
 
 class Lane:
@@ -51,11 +59,14 @@ class Lanes:
     def held(self) -> int:
         return sum(lane.held for lane in self._lanes.values())
 
-    def flush(self, now_ns: int) -> Iterator[tuple[int, bytes]]:
-        """One frame for each lane that got commands in this batch."""
-        for lane in self._lanes.values():
+    def flush(self, told: Mapping[int, int], now_ns: int) -> Iterator[tuple[int, bytes]]:
+        """One frame for each lane that got commands in this batch.
+
+        told: by matcher shard, how far this gateway has told its participants."""
+        for number, lane in self._lanes.items():
             if lane.batch:
-                frame = lane.sender.push(encode(lane.batch), len(lane.batch), now_ns)
+                payload = lane_payload(told[matcher_shard_of(number)], encode(lane.batch))
+                frame = lane.sender.push(payload, len(lane.batch), now_ns)
                 lane.batch.clear()
                 yield lane.risk_shard, frame
 

@@ -1,17 +1,25 @@
 """Risk stands between gateways and matchers: it decides whether an order may trade.
 
 Invariants: commands of a lane keep their order; what is refused is forwarded too, with its
-verdict, so that the matcher journals and tells it; exposure is a projection of the feed. After a
+verdict, so that the matcher journals and tells it; exposure is a projection of the feed, and no
+command is decided on less of it than its sender was told. After a
 start nothing is taken before the matcher has fenced the risk before this one and its feed has
 been replayed up to that point.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
 from rtes.common import feed, link
 from rtes.common.loop import Send, Vitals
-from rtes.common.records import decode, decode_commands, encode, matcher_shard_of
+from rtes.common.records import (
+    decode,
+    decode_commands,
+    encode,
+    matcher_shard_of,
+    split_lane_payload,
+)
 from rtes.common.riskwire import QUERY, answer_topic, status_frame
 from rtes.services.risk.rules import Risk
 
@@ -36,6 +44,10 @@ class RiskCore:
         self._fenced: set[int] = set()
         self._followers = feed.Followers(self._senders)
         self._groups: dict[int, list[Any]] = {m: [] for m in self._senders}
+        # taken from their lanes, not decided yet: (stamp, told_seq, encoded commands)
+        self._taken: dict[int, deque[tuple[link.Stamp, int, bytes]]] = {
+            m: deque() for m in self._senders
+        }
         self._weights = dict.fromkeys(self._senders, 0)
         self._ready = False
         self._status_ns = 0
@@ -61,18 +73,25 @@ class RiskCore:
         if self._links.accept(stamp) is not link.Verdict.TAKE:
             self._status_due |= self._links.has_gap
             return
-        commands = decode_commands(payload)
+        told_seq, commands = split_lane_payload(payload)
+        self._taken[matcher_shard_of(stamp.sender)].append((stamp, told_seq, commands))
+
+    def _decide(self, matcher: int) -> None:
+        """Check what was taken, in order, as far as we know all that its sender was told."""
+        taken, follower = self._taken[matcher], self._followers.by_shard[matcher]
         check = self._risk.check
-        verdicts = []
-        for i, command in enumerate(commands):
-            refusal = check(command)
-            if refusal is not None:
-                verdicts.append((i, *refusal))
-        matcher = matcher_shard_of(stamp.sender)
-        self._groups[matcher].append((*stamp, payload, verdicts))
-        self._weights[matcher] += len(commands)
-        self._checked += len(commands)
-        self._refused += len(verdicts)
+        while taken and taken[0][1] < follower.next_seq:
+            stamp, _, encoded = taken.popleft()
+            commands = decode_commands(encoded)
+            verdicts = []
+            for i, command in enumerate(commands):
+                refusal = check(command)
+                if refusal is not None:
+                    verdicts.append((i, *refusal))
+            self._groups[matcher].append((*stamp, encoded, verdicts))
+            self._weights[matcher] += len(commands)
+            self._checked += len(commands)
+            self._refused += len(verdicts)
 
     def _query(self, gateway: int, payload: bytes) -> None:
         session, account, request_id = decode(payload)
@@ -107,6 +126,7 @@ class RiskCore:
 
     def flush(self, now_ns: int) -> None:
         for matcher, groups in self._groups.items():
+            self._decide(matcher)
             if groups:
                 weight, self._weights[matcher] = self._weights[matcher], 0
                 frame = self._senders[matcher].push(encode(groups), weight, now_ns)
