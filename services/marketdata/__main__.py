@@ -12,7 +12,7 @@ from rtes.services.marketdata import shell
 from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher.engine import Engine
 
-NICE = 5  # orders come first
+NICE = 10  # orders come first: under full load it falls behind instead of taking from them
 
 
 def main() -> int:
