@@ -3,6 +3,9 @@
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+case " $* " in
+*" -h "* | *" --help "*) sed -n 2p "$0" && exit ;;
+esac
 if [ ! -x "$python" ]; then
     say "RTES is not running."
     exit

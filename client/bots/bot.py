@@ -26,7 +26,7 @@ REST_S_FIRST: Final = 1.0
 REST_S_MAX: Final = 60.0
 SILENCE_S_MAX: Final = 15.0  # without an answer: begin again with a new session
 # somebody was faster, or the gateway restarted and the session logs on again by itself
-ROUTINE: Final = (  # a fill came first, or the session is not back yet
+ROUTINE: Final = (
     Code.TOO_LATE,
     Code.UNKNOWN_ORDER,
     Code.NO_LIQUIDITY,
