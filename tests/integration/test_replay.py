@@ -1,5 +1,5 @@
 """A LOBSTER file through the real gateway: the book that is left is the naive oracle's, and a
-second run has the same digest. RTES_LOBSTER_FILE names a real file to try as well."""
+second run has the same digest. RTES_LOBSTER names a real file to try as well."""
 
 import itertools
 import json
@@ -69,7 +69,7 @@ def files(directory: Path) -> list[Path]:
     """The made-up day, and the real one when there is one."""
     made = directory / "AAPL_made_up.csv"
     made.write_text("\n".join(flow(ROWS)) + "\n")
-    real = os.environ.get("RTES_LOBSTER_FILE")
+    real = os.environ.get("RTES_LOBSTER")
     return [made, Path(real)] if real else [made]
 
 
