@@ -27,10 +27,7 @@ import msgspec
 C_TYPE: Final = 0
 C_ACCOUNT: Final = 1
 C_RECEIVED_NS: Final = 2
-C_CL_ORD_ID: Final = 3
-C_SYMBOL: Final = 4  # D F G H
 # NewOrderSingle
-D_SIDE: Final = 5
 D_ORDER_QTY: Final = 6
 D_ORD_TYPE: Final = 7
 D_PRICE: Final = 8
@@ -40,13 +37,6 @@ D_EXEC_INST: Final = 11
 D_DISPLAY_QTY: Final = 12
 D_MIN_QTY: Final = 13
 D_EXPIRE_TIME: Final = 14
-D_SMP_ID: Final = 15
-D_SMP_INSTRUCTION: Final = 16
-# F, G and H
-F_ORIG_CL_ORD_ID: Final = 5
-G_ORDER_QTY: Final = 6
-G_PRICE: Final = 7
-G_STOP_PX: Final = 8
 
 # commands that no participant sends; cl_ord_id is 0 in them
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,

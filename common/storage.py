@@ -116,7 +116,6 @@ class Journal:
         self._end = 0
         self._crc = 0
         self.torn_bytes = 0
-        self.bytes_written = 0
 
     def recover(self) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
         """Yield every block; at the end the journal is ready to append.
@@ -166,7 +165,6 @@ class Journal:
         invariant(written == len(data), "a preallocated segment takes a whole block")
         self._offset += written
         self._crc = crc
-        self.bytes_written += written
         self._dirty = True
 
     def _next_segment(self, first_seq: int, bytes_min: int) -> None:

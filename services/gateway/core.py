@@ -269,7 +269,7 @@ class GatewayCore:
         self._lanes.ack(block.acks)
         for notice in block.notices:
             if notice[0] == NOTICE_LOGON:
-                self._logon(block.shard, notice, now_ns)
+                self._logon(notice, now_ns)
         by_account = self._sessions.by_account
         for account, _first, reports, answered, data in block.chunks:
             session = by_account.get(account)
@@ -279,15 +279,12 @@ class GatewayCore:
                 self._reports += reports
                 self.outbox.append((CLIENTS, session.routing_id, data))
 
-    def _logon(
-        self, shard: int, notice: Any, now_ns: int
-    ) -> None:
+    def _logon(self, notice: Any, now_ns: int) -> None:
         """The matcher sequenced a logon: the newest session of an account wins everywhere."""
         _, account, gateway, number = notice
         session = self._sessions.find(number) if gateway == self._gateway else None
         present = self._sessions.by_account.get(account)
         if session is not None:
-            session.confirmed.add(shard)
             present = self._sessions.open(session)
         if present is not None and present is not session:
             self._tell_session(present, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)

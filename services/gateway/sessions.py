@@ -21,7 +21,6 @@ class Session:
         "account",
         "bucket",
         "bucket_ns",
-        "confirmed",
         "heart_bt_ns",
         "in_flight",
         "lanes",
@@ -49,7 +48,6 @@ class Session:
         self.user = user
         self.account = account
         self.state = PENDING
-        self.confirmed: set[int] = set()  # matcher shards that know this session
         self.in_flight = 0
         self.bucket = 0.0
         self.bucket_ns = now_ns

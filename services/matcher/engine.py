@@ -8,6 +8,7 @@ Replicas (market data, archive, a shadow release) run this same code on the same
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from rtes.common.enums import Restatement
 from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
@@ -26,8 +27,8 @@ HALT_TRADING: Final = 1
 REINSTATE: Final = 2
 COD_NOTHING: Final = 0
 COD_EVERYTHING: Final = 2
-CANCEL_ON_DISCONNECT: Final = 12
-MASS_CANCEL: Final = 99
+CANCEL_ON_DISCONNECT: Final = int(Restatement.CANCEL_ON_DISCONNECT)
+MASS_CANCEL: Final = int(Restatement.MASS_CANCEL)
 Verdict = tuple[int, int, int, int] | None
 Handler = Callable[[Participant, Command, int], None]
 

@@ -6,6 +6,7 @@ would meet; what a market order leaves never rests.
 
 from typing import Final
 
+from rtes.common.enums import Restatement
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book, BookSide
 from rtes.services.matcher.liquidity import CANCEL_BOTH, CANCEL_NEWEST, CANCEL_OLDEST, available
@@ -22,9 +23,9 @@ IOC: Final = "3"
 FOK: Final = "4"
 IMMEDIATE: Final = (IOC, FOK)
 UNPRICED: Final = (MARKET, STOP, MARKET_TO_LIMIT)  # until it rests, for the last
-SMP_NEWEST: Final = 17
-SMP_OLDEST: Final = 18
-SMP_BOTH: Final = 20
+SMP_NEWEST: Final = int(Restatement.SMP_NEWEST)
+SMP_OLDEST: Final = int(Restatement.SMP_OLDEST)
+SMP_BOTH: Final = int(Restatement.SMP_BOTH)
 NO_LIQUIDITY: Final = int(Code.NO_LIQUIDITY)
 
 
