@@ -1,10 +1,13 @@
-.PHONY: start stop test coverage check sim lock
+.PHONY: start stop compile test coverage check sim lock
 
 start:  ## start the exchange with bots
 	scripts/start.sh
 
 stop:  ## stop it
 	scripts/stop.sh
+
+compile:  ## make the hot modules faster; needs a C compiler, half a minute
+	scripts/compile.sh
 
 test:  ## style, types, all tests
 	scripts/test.sh

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 from rtes.client.cli_common import Setting, shared, show_table, told
 from rtes.client.errors import NotConnected, RtesError
+from rtes.common import compiled
 from rtes.common.config import Config, load
 
 TIMEOUT_S: Final = 5.0
@@ -86,9 +87,10 @@ def show(setting: Setting) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def version(as_json: bool) -> None:
-    """Print the version."""
-    number = metadata.version("rtes")
-    click.echo(json.dumps({"version": number}) if as_json else f"rtes {number}")
+    """Print the version, and whether the hot modules run compiled."""
+    number, status = metadata.version("rtes"), compiled.status()
+    value = {"version": number, "compiled": len(compiled.compiled())}
+    click.echo(json.dumps(value) if as_json else f"rtes {number} ({status})")
 
 
 @click.command()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Check style and types and run the tests; arguments go to pytest: test.sh -k book
+# Without arguments the unit and property tests run a second time, on the compiled modules.
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -7,4 +8,10 @@ ensure_environment requirements-dev.lock
 cd "$root"
 "$python" -m ruff check .
 "$python" -m mypy common services client control benchmarks tests
-exec "$python" -m pytest "$@"
+RTES_COMPILE=0 "$python" -m pytest "$@"
+[ $# -eq 0 ] || exit 0
+if command -v "${CC:-cc}" >/dev/null; then
+    scripts/compile.sh
+    exec "$python" -m pytest tests/unit tests/property
+fi
+say "No C compiler: the compiled modules were not tested."
