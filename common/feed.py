@@ -107,18 +107,21 @@ class Follower:
 
 
 class Status:
-    """The matcher's status frame: how far the feed goes, what it expects on its links."""
+    """The matcher's status frame: how far the feed goes, what it expects on its links, and
+    whether it is read-only: its disk is full, only cancels are taken."""
 
     def __init__(self, frame: bytes) -> None:
-        self.shard, self.epoch, self.head_seq, entries = decode(frame[1:])
+        self.shard, self.epoch, self.head_seq, entries, self.read_only = decode(frame[1:])
         self.entries: list[tuple[int, int, int, int, bool]] = [
             (e[0], e[1], e[2], e[3], e[4]) for e in entries
         ]
 
 
-def status_frame(shard: int, epoch: int, head_seq: int, entries: list[Any]) -> bytes:
+def status_frame(
+    shard: int, epoch: int, head_seq: int, entries: list[Any], read_only: bool = False
+) -> bytes:
     """The bytes that Status reads."""
-    return TOPIC_STATUS + encode((shard, epoch, head_seq, entries))
+    return TOPIC_STATUS + encode((shard, epoch, head_seq, entries, read_only))
 
 
 class Followers:
