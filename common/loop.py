@@ -29,14 +29,17 @@ class Vitals:
 
 
 class Core(Protocol):
-    """A pure decision core: frames and times in, frames out."""
+    """A pure decision core: frames and times in, frames out.
+
+    now_ns is monotonic, for whatever waits; only business is stamped with the wall's time, which
+    may jump."""
 
     outbox: list[Send]
 
-    def receive(self, channel: int, frames: list[Any], now_ns: int, /) -> None:
+    def receive(self, channel: int, frames: list[Any], now_ns: int, wall_ns: int, /) -> None:
         """Take frames that arrived on a channel."""
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, now_ns: int, wall_ns: int, /) -> None:
         """End of a batch: put what it produced into outbox."""
 
     def tick(self, now_ns: int) -> None:
@@ -101,13 +104,14 @@ class Loop:
 
     def step(self, timeout_ms: int) -> None:
         """One batch."""
-        core = self._core
+        core, clock = self._core, self._clock
         for channel in self._ports.wait(timeout_ms):
-            core.receive(channel, self._ports.receive(channel), self._clock.wall_ns())
-        now_ns = self._clock.wall_ns()
-        core.flush(now_ns)
-        if self._clock.monotonic_ns() - self._tick_ns >= TICK_NS:
-            self._tick_ns = self._clock.monotonic_ns()
+            frames = self._ports.receive(channel)
+            core.receive(channel, frames, clock.monotonic_ns(), clock.wall_ns())
+        now_ns = clock.monotonic_ns()
+        core.flush(now_ns, clock.wall_ns())
+        if now_ns - self._tick_ns >= TICK_NS:
+            self._tick_ns = now_ns
             core.tick(now_ns)
         if self._commit is not None:
             self._commit()

@@ -42,7 +42,7 @@ D_EXPIRE_TIME: Final = 14
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
 #                          heart_bt_int)
 CMD_DISCONNECT: Final = "XD"  # (type, account, received_ns, 0, gateway, session)
-CMD_EXPIRE: Final = "XE"  # (type, 0, now_ns, 0): the matcher's own clock, journaled
+CMD_EXPIRE: Final = "XE"  # (type, 0, wall_ns, 0): the matcher's own clock, journaled
 
 NOTICE_LOGON: Final = "A"
 NOTICE_PARTY: Final = "DH"

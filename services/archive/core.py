@@ -44,7 +44,7 @@ class ArchiveCore:
         self._histories: dict[int, _History] = {}
         self._replays = 0
 
-    def receive(self, channel: int, frames: list[Any], _now_ns: int) -> None:
+    def receive(self, channel: int, frames: list[Any], _now_ns: int, _wall_ns: int) -> None:
         if channel == FEED:
             for frame in frames:
                 self._feed(frame)
@@ -118,7 +118,7 @@ class ArchiveCore:
             if size >= ANSWER_BYTES_MAX:
                 return
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, _now_ns: int, _wall_ns: int) -> None:
         """Nothing is held back: answers are complete when the request was read."""
 
     def tick(self, _now_ns: int) -> None:

@@ -48,7 +48,7 @@ def main() -> int:
     service.freeze_heap()
     loop = Loop(core, sockets, start.clock, "gateway", shard, undelivered=core.undelivered)
     loop.run()
-    core.goodbye(start.clock.wall_ns())
+    core.goodbye(start.clock.monotonic_ns())
     loop.step(0)
     sockets.close(linger_ms=500)
     return 0

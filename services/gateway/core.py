@@ -83,11 +83,13 @@ class GatewayCore:
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._risk_epochs: dict[int, int] = {}
+        self._wall_ns = 0  # business time, stamped on commands; now_ns is for whatever waits
         self._orders = self._cancels = self._busy_count = self._rejects = self._reports = 0
 
     # ------------------------------------------------------------ inward
 
-    def receive(self, channel: int, frames: list[Any], now_ns: int) -> None:
+    def receive(self, channel: int, frames: list[Any], now_ns: int, wall_ns: int) -> None:
+        self._wall_ns = wall_ns
         if channel == CLIENTS:
             for routing_id, user, frame in frames:
                 self._client(routing_id, user, frame, now_ns)
@@ -120,7 +122,7 @@ class GatewayCore:
             if session is None:
                 session = self._before_logon(routing_id, user, message, now_ns)
             elif (route := ROUTES.get(type(message))) is not None:
-                self._order(session, message, route, now_ns)
+                self._order(session, message, route)
             else:
                 self._other(session, message, now_ns)
 
@@ -130,7 +132,7 @@ class GatewayCore:
         for message in messages:
             route = ROUTES.get(type(message))
             if route is not None and route.cancel:
-                self._order(session, message, route, session.received_ns)
+                self._order(session, message, route)
             else:
                 refusal = admission.refuse(message, Code.THROTTLED, limit, len(messages), 1_000)
                 self._tell(session.routing_id, refusal)
@@ -157,17 +159,17 @@ class GatewayCore:
             return None
         lanes = self._lanes.of_account(account.id)
         session = self._sessions.add(routing_id, user, account, lanes, now_ns)
-        self._sequence_logon(session, message, now_ns)
+        self._sequence_logon(session, message)
         return session
 
-    def _sequence_logon(self, session: Session, message: m.Logon, now_ns: int) -> None:
+    def _sequence_logon(self, session: Session, message: m.Logon) -> None:
         """The matcher gives the logon its place among the orders, and answers it."""
         session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
         settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
-        start = (CMD_LOGON, session.account.id, now_ns, 0, self._gateway, session.number)
+        start = (CMD_LOGON, session.account.id, self._wall_ns, 0, self._gateway, session.number)
         session.to_all_shards((*start, *settings))
 
-    def _order(self, session: Session, message: Any, route: Route, now_ns: int) -> None:
+    def _order(self, session: Session, message: Any, route: Route) -> None:
         """The path of every message that the matcher sequences."""
         tag, cancel, to_all = route
         lane = session.lanes[0 if to_all else self._shard_of.get(message.symbol, 0)]
@@ -179,7 +181,7 @@ class GatewayCore:
             self._cancels += 1
         else:
             self._orders += 1
-        command = (tag, session.account.id, now_ns, *astuple(message))
+        command = (tag, session.account.id, self._wall_ns, *astuple(message))
         if to_all:
             session.to_all_shards(command)
         else:
@@ -212,9 +214,9 @@ class GatewayCore:
                 self._positions(session, message)
             case m.Logout():
                 self._tell_session(session, m.Logout("goodbye"), now_ns)
-                self.close(session, now_ns)
+                self.close(session)
             case m.Logon():  # the answer was lost: it comes again
-                self._sequence_logon(session, message, now_ns)
+                self._sequence_logon(session, message)
 
     def _history(self, session: Session, message: m.ResendRequest) -> None:
         if message.appl_id in self._matchers:
@@ -316,7 +318,8 @@ class GatewayCore:
 
     # ------------------------------------------------------------ batch and time
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, now_ns: int, wall_ns: int) -> None:
+        self._wall_ns = wall_ns
         self._to_risk(self._lanes.flush(self._followers.applied, now_ns))
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
@@ -329,7 +332,7 @@ class GatewayCore:
             silent_ns = now_ns - session.received_ns
             if silent_ns > 2 * session.heart_bt_ns:
                 self._tell_session(session, m.Logout("nothing heard for two intervals"), now_ns)
-                self.close(session, now_ns)
+                self.close(session)
             elif silent_ns > 1.2 * session.heart_bt_ns and not session.tested:
                 session.tested = True
                 self._tell_session(session, m.TestRequest("alive"), now_ns)
@@ -338,13 +341,13 @@ class GatewayCore:
         """The client is gone or does not read: it finds everything on its return."""
         session = self._sessions.by_routing_id.get(routing_id)
         if session is not None:
-            self.close(session, session.sent_ns)
+            self.close(session)
 
-    def close(self, session: Session, now_ns: int) -> None:
+    def close(self, session: Session) -> None:
         """End a session and let the matcher cancel what it was asked to."""
         self._sessions.remove(session)
-        command = (CMD_DISCONNECT, session.account.id, now_ns, 0, self._gateway, session.number)
-        session.to_all_shards(command)
+        end = (CMD_DISCONNECT, session.account.id, self._wall_ns, 0, self._gateway, session.number)
+        session.to_all_shards(end)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""

@@ -27,7 +27,7 @@ class MarketDataShell:
         self._published = 0
         self._requests = 0
 
-    def receive(self, channel: int, frames: list[Any], now_ns: int) -> None:
+    def receive(self, channel: int, frames: list[Any], now_ns: int, _wall_ns: int) -> None:
         if channel == REQUESTS:
             for routing_id, _user, payload in frames:
                 self._requests += 1
@@ -38,7 +38,7 @@ class MarketDataShell:
             for block in self._followers.take(frame)[0]:
                 self._core.handle_block(block, now_ns)
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, now_ns: int, _wall_ns: int) -> None:
         publications = self._core.flush(now_ns)
         self._live = self._live or self._followers.caught_up
         for topic, payload in publications if self._live else ():  # no history as if it were news

@@ -44,7 +44,9 @@ class MatcherCore:
         told = encode((chunks, notices))
         return same and told == encode((block.chunks, block.notices))
 
-    def receive(self, _channel: int, frames: list[bytes], _now_ns: int) -> None:
+    def receive(
+        self, _channel: int, frames: list[bytes], _now_ns: int, _wall_ns: int
+    ) -> None:
         for frame in frames:
             try:
                 stamp, payload = link.unpack(frame)
@@ -55,21 +57,21 @@ class MatcherCore:
                 self._frames.append(payload)
             self._status_due = True
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, now_ns: int, wall_ns: int) -> None:
         expiry_ns = self._engine.next_expiry_ns
-        if expiry_ns is not None and expiry_ns <= now_ns:
-            commands = encode([(CMD_EXPIRE, 0, now_ns, 0)])
+        if expiry_ns is not None and expiry_ns <= wall_ns:
+            commands = encode([(CMD_EXPIRE, 0, wall_ns, 0)])
             self._frames.insert(0, encode([(OWN_LANE, 0, 0, 0, commands, [])]))
         if self._frames:
             frames, self._frames = self._frames, []
-            self._seal(frames, now_ns)
+            self._seal(frames, wall_ns)
         if self._status_due:
             self._send_status(now_ns)
 
-    def _seal(self, frames: list[bytes], now_ns: int) -> None:
+    def _seal(self, frames: list[bytes], wall_ns: int) -> None:
         """Execute a batch and make its block."""
         first_seq = self.next_seq
-        time_ns = max(self._time_ns + 1, now_ns)
+        time_ns = max(self._time_ns + 1, wall_ns)
         acks, chunks, notices = self._execute(frames, time_ns)
         commands = self.next_seq - first_seq
         if commands == 0:

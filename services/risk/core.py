@@ -55,7 +55,7 @@ class RiskCore:
         self._checked = 0
         self._refused = 0
 
-    def receive(self, channel: int, frames: list[bytes], now_ns: int) -> None:
+    def receive(self, channel: int, frames: list[bytes], now_ns: int, _wall_ns: int) -> None:
         if channel == COMMANDS:
             for frame in frames:
                 self._commands(frame)
@@ -124,7 +124,7 @@ class RiskCore:
     def _send(self, matcher: int, frames: list[bytes]) -> None:
         self.outbox.extend((MATCHER + matcher, None, frame) for frame in frames)
 
-    def flush(self, now_ns: int) -> None:
+    def flush(self, now_ns: int, _wall_ns: int) -> None:
         for matcher, groups in self._groups.items():
             self._decide(matcher)
             if groups:
