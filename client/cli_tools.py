@@ -14,6 +14,7 @@ from rtes.client.cli_common import Setting, shared, show_table, told
 from rtes.client.errors import NotConnected, RtesError
 from rtes.common import compiled
 from rtes.common.config import Config, load
+from rtes.common.tls import http_connection
 
 TIMEOUT_S: Final = 5.0
 
@@ -34,7 +35,7 @@ def status(ctx: click.Context, setting: Setting) -> None:
     ]  # fmt: skip
 
     def show() -> None:
-        click.echo(f"exchange at {setting.config.exchange.http_url}: {health['status']}")
+        click.echo(f"exchange at {setting.config.http_url}: {health['status']}")
         show_table(columns, rows, "no services")
 
     setting.emit(health, show)
@@ -43,22 +44,19 @@ def status(ctx: click.Context, setting: Setting) -> None:
 
 
 def _health(config: Config) -> dict[str, Any]:
-    exchange = config.exchange
-    connection = http.client.HTTPConnection(
-        exchange.host, exchange.ports["http"], timeout=TIMEOUT_S
-    )
+    connection = http_connection(config, TIMEOUT_S)
     try:
         connection.request("GET", "/health")
         health = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotConnected(
-            f"no answer from {exchange.http_url}/health ({error}); is the exchange running "
+            f"no answer from {config.http_url}/health ({error}); is the exchange running "
             "(scripts/start.sh)?"
         ) from None
     finally:
         connection.close()
     if not isinstance(health, dict) or "services" not in health:
-        raise RtesError(f"what answers at {exchange.http_url}/health is not an RTES exchange")
+        raise RtesError(f"what answers at {config.http_url}/health is not an RTES exchange")
     return health
 
 

@@ -27,6 +27,7 @@ class Paths:
         self.log_dir = self.state_dir / "log"
         self.run_dir: Path = config.mesh.run_dir
         self.keys_dir = self.run_dir / "keys"
+        self.certs_dir = self.run_dir / "certs"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"
         self.socket_dir = self._socket_dir()
@@ -45,7 +46,13 @@ class Paths:
 
     def prepare(self) -> None:
         """Create the directories. Raises PermissionError when one belongs to somebody else."""
-        for directory in (self.run_dir, self.keys_dir, self.log_dir, self.socket_dir):
+        for directory in (
+            self.run_dir,
+            self.keys_dir,
+            self.certs_dir,
+            self.log_dir,
+            self.socket_dir,
+        ):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self.socket_dir.lstat()
         if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):

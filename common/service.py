@@ -8,19 +8,22 @@ import argparse
 import gc
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rtes.common import process, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
+from rtes.common.errors import OperatorError
 from rtes.common.loop import HEALTH_CHANNEL
 from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Instrument, load_accounts, load_instruments
 from rtes.common.sockets import CurveServer, Sockets
 
 EXIT_CONFIG: Final = 64
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,15 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     clock = Clock()
     epoch = clock.wall_ns() // 1_000_000
     return Boot(config, paths, options.shard, instruments, accounts, clock, epoch, lock)
+
+
+def usable(service: str, make: Callable[[Config], Made], config: Config) -> Made:
+    """What make(config) gives; a fault of the configuration ends the process with one line."""
+    try:
+        return make(config)
+    except OperatorError as error:
+        print(f"{service}: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
 
 
 def freeze_heap() -> None:

@@ -5,11 +5,8 @@ orders them, and files appear whole by rename. Outside prod it makes the account
 bots try the exchange with. Secrets are mode 0600 in a directory of mode 0700.
 """
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +15,8 @@ from rtes.common.config import Config
 from rtes.common.enums import Role
 from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Accounts, load_accounts
+from rtes.control import certs
+from rtes.control.files import locked, replace
 
 SERVER: Final = "gateway"  # the key file of the exchange's own key pair
 OPERATOR: Final = "OPS"
@@ -30,9 +29,11 @@ def setup(config: Config, names: Sequence[str] = ()) -> list[str]:
     make besides the usual ones. Returns the names of the accounts made."""
     paths = Paths(config)
     paths.prepare()
-    with _locked(paths.run_dir / "setup.lock"):
-        _write_if_changed(paths.config_file, config.model_dump_json(indent=2) + "\n")
+    with locked(paths.run_dir / "setup.lock"):
+        _write_if_changed(paths.config_file, config.without_secrets() + "\n")
         server_key = _server_key(paths)
+        if config.security.tls and config.security.tls_cert_file is None:
+            certs.init(config)
         known = _known_accounts(paths)
         have = {a.name: a for a in known}
         wanted = [*_usual(config), *((name, Role.PARTICIPANT) for name in names)]
@@ -86,30 +87,13 @@ def _new_account(paths: Paths, number: int, name: str, role: Role, server_key: s
 def _write_accounts(paths: Paths, accounts: list[Account]) -> None:
     # unset limits stay unset: they then follow the configuration
     text = Accounts(accounts=accounts).model_dump_json(indent=2, exclude_unset=True)
-    _replace(paths.accounts_file, text + "\n")
+    replace(paths.accounts_file, text + "\n")
 
 
 def _write_secret(path: Path, value: dict[str, str]) -> None:
-    _replace(path, json.dumps(value, indent=2) + "\n")
+    replace(path, json.dumps(value, indent=2) + "\n")
 
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        _replace(path, text)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        replace(path, text)

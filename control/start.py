@@ -17,6 +17,7 @@ from typing import Final
 
 from rtes.common.config import PROFILES, Config, ConfigError, ServiceCores, checkout, load
 from rtes.common.process import CoreError, check_cores
+from rtes.common.tls import http_connection
 from rtes.control.run import BOTS, EXIT_CONFIG
 from rtes.control.setup import setup
 from rtes.control.stop import stop
@@ -113,9 +114,7 @@ def _start_bots(supervisor: Supervisor) -> bool:
     return False
 
 
-def _await_ready(
-    supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]
-) -> None:
+def _await_ready(supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]) -> None:
     began = time.monotonic()
     while True:
         waiting = waiting_for(config)
@@ -138,9 +137,7 @@ def _hopeless(program: Program, passed_s: float) -> bool:
 def waiting_for(config: Config) -> list[str]:
     """What health says is still missing; empty when the exchange has started and is ready."""
     for path in ("/startup", "/ready"):
-        connection = http.client.HTTPConnection(
-            config.exchange.host, config.exchange.ports["http"], timeout=2
-        )
+        connection = http_connection(config, timeout_s=2)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -186,7 +183,7 @@ def next_steps(config: Config, bots: bool) -> str:
       {rtes} orders --account {account}{to}
       {rtes} positions --account {account}{to}
   Health page:
-      {config.exchange.http_url}/
+      {config.http_url}/
   Stop:
       {checkout() / "scripts" / "stop.sh"}
 """

@@ -13,6 +13,7 @@ from typing import Final
 from rtes.common import service
 from rtes.common.clock import Clock
 from rtes.common.sockets import Sockets
+from rtes.common.tls import tls_context
 from rtes.services.health.core import Health, expected_services
 from rtes.services.health.http import serve_beside
 from rtes.services.health.views import Response, respond
@@ -46,7 +47,8 @@ def main() -> int:
     sockets = Sockets()
     sockets.pull(SNAPSHOTS, start.paths.socket("health"))
     poll = _poll(health, sockets, clock)
-    asyncio.run(serve_beside(poll, answer, exchange.host, exchange.ports["http"]))
+    tls = service.usable("health", tls_context, start.config)
+    asyncio.run(serve_beside(poll, answer, exchange.host, exchange.ports["http"], tls))
     sockets.close()
     return 0
 

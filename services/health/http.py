@@ -7,6 +7,7 @@ a slow or hungry client costs itself, never the exchange.
 import asyncio
 import contextlib
 import signal
+import ssl
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Final
@@ -26,8 +27,11 @@ class Server:
         self._answer = answer
         self._open = 0
 
-    async def listen(self, host: str, port: int) -> asyncio.Server:
-        return await asyncio.start_server(self._client, host, port, limit=HEAD_BYTES_MAX)
+    async def listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> asyncio.Server:
+        limit = HEAD_BYTES_MAX
+        return await asyncio.start_server(self._client, host, port, limit=limit, ssl=tls)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
@@ -66,10 +70,14 @@ class Server:
 
 
 async def serve_beside(
-    work: Coroutine[None, None, None], answer: Callable[[str], Response], host: str, port: int
+    work: Coroutine[None, None, None],
+    answer: Callable[[str], Response],
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until work ends or the process is told to stop; an error of work is raised."""
-    server = await Server(answer).listen(host, port)
+    server = await Server(answer).listen(host, port, tls)
     task = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

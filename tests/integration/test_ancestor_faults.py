@@ -183,7 +183,7 @@ def test_09_a_lost_message_shows(mesh: Mesh, one: Client, other: Client) -> None
 
 def probe(mesh: Mesh, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(mesh.config.exchange.http_url + path, timeout=5) as answer:
+        with urllib.request.urlopen(mesh.config.http_url + path, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

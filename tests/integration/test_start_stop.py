@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -41,8 +42,13 @@ class Checkout:
             cwd="/", env=self.environ, capture_output=True, text=True, timeout=280, check=False,
         )  # fmt: skip
 
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", 8080 + self.offset, timeout=5)
+    def get(self, path: str, profile: str = "dev") -> tuple[int, str]:
+        port = 8080 + self.offset
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        if profile != "dev":
+            ca = self.home / "var" / profile / "certs" / "ca.crt"
+            tls = ssl.create_default_context(cafile=ca)
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=tls)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -178,7 +184,7 @@ def test_every_profile_starts(checkout: Checkout) -> None:
     for profile in ("staging", "prod"):
         told = checkout.run("start.sh", "--profile", profile)
         assert told.returncode == 0, told.stdout + told.stderr
-        assert json.loads(checkout.get("/version")[1])["environment"] == profile
+        assert json.loads(checkout.get("/version", profile)[1])["environment"] == profile
         checkout.run("stop.sh")
 
 

@@ -1,0 +1,275 @@
+"""The schema of the configuration: every setting with its type, bounds and unit.
+
+Validated once at start, then frozen. What one field cannot know is checked across fields: ports
+apart, limits that can be reached, cores that are shared, and what prod never runs without. A
+field of type SecretStr is secret: it is masked wherever a configuration is shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from rtes.common.refdata import Account, Limits
+
+PROFILES: Final = {
+    "dev": "dev",
+    "development": "dev",
+    "staging": "staging",
+    "prod": "prod",
+    "production": "prod",
+}
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+Port = Annotated[int, Field(ge=1024, le=65_535)]
+Cores = list[Annotated[int, Field(ge=0)]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Exchange(_Section):
+    """Where participants reach the exchange, and what it lists."""
+
+    host: str = "127.0.0.1"
+    tcp_port: Port = 8888
+    market_data_port: Port = 9999  # the next one is for snapshots and retransmission
+    http_port: Port = 8080
+    port_offset: Annotated[int, Field(ge=0, le=50_000, description="added to every port")] = 0
+    instruments: Path = Path("configs/instruments.json")
+    day_end_utc: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port that is listened on, offset included, by what it is for."""
+        return {
+            "orders": self.tcp_port + self.port_offset,
+            "market data": self.market_data_port + self.port_offset,
+            "market data snapshots": self.market_data_port + 1 + self.port_offset,
+            "http": self.http_port + self.port_offset,
+        }
+
+    @property
+    def orders_endpoint(self) -> str:
+        return self._endpoint("orders")
+
+    @property
+    def market_data_endpoint(self) -> str:
+        return self._endpoint("market data")
+
+    @property
+    def snapshots_endpoint(self) -> str:
+        return self._endpoint("market data snapshots")
+
+    @property
+    def day_end_ns(self) -> int:
+        """The trading day's end, nanoseconds after 00:00 UTC."""
+        hours, minutes = self.day_end_utc.split(":")
+        return (int(hours) * 60 + int(minutes)) * 60 * 1_000_000_000
+
+    def _endpoint(self, what: str) -> str:
+        return f"tcp://{self.host}:{self.ports[what]}"
+
+    @model_validator(mode="after")
+    def _ports_apart(self) -> "Exchange":
+        ports = list(self.ports.values())
+        if len(set(ports)) != len(ports):
+            raise ValueError(f"two of the ports are equal: {self.ports}")
+        if max(ports) > 65_535:
+            raise ValueError(f"port_offset {self.port_offset} moves a port beyond 65535")
+        return self
+
+
+class Mesh(_Section):
+    """How many of each service there are, and where their state lies."""
+
+    run_dir: Path
+    gateways: Annotated[int, Field(ge=1, le=64)] = 1
+    risk_shards: Annotated[int, Field(ge=1, le=64)] = 1
+    matcher_shards: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class Journal(_Section):
+    """When an outcome is durable: `always` survives power loss, `never` only kill -9."""
+
+    durability: Literal["always", "interval", "never"] = "always"
+    interval_ms: Annotated[int, Field(ge=1, le=10_000)] = 10
+    segment_mib: Annotated[int, Field(ge=1, le=4_096)] = 64
+
+    @property
+    def sync_interval_ns(self) -> int | None:
+        """0: every batch is synced before its outcomes leave; None: never."""
+        if self.durability == "never":
+            return None
+        return 0 if self.durability == "always" else self.interval_ms * 1_000_000
+
+
+class Session(_Section):
+    """What one participant's session may take up."""
+
+    credit: Annotated[int, Field(ge=1, le=16_384, description="requests in flight")] = 1_000
+    messages_per_s_max: Annotated[int, Field(ge=1)] = 10_000
+    sessions_max: Annotated[int, Field(ge=1)] = 1_024
+    heart_bt_int_max: Annotated[int, Field(ge=1, le=300, description="seconds")] = 300
+
+
+class ServiceCores(_Section):
+    """CPU cores per service; empty: wherever the kernel puts it."""
+
+    gateway: Cores = []
+    risk: Cores = []
+    matcher: Cores = []
+    marketdata: Cores = []
+    archive: Cores = []
+    health: Cores = []
+
+
+class Security(_Section):
+    """What the sockets ask of those who connect. TLS is that of the HTTP pages."""
+
+    curve: bool = True
+    tls: bool = False
+    tls_cert_file: Annotated[Path | None, Field(description="none: run_dir/certs/server.crt")] = (
+        None
+    )
+    tls_key_file: Annotated[Path | None, Field(description="none: in run_dir/certs")] = None
+    tls_ca_file: Annotated[Path | None, Field(description="none: in run_dir/certs")] = None
+    tls_client_auth: Annotated[bool, Field(description="ask clients for certificates")] = False
+    tls_key_passphrase: SecretStr | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> "Security":
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: set both or neither")
+        return self
+
+
+class BotGroup(_Section):
+    strategy: Literal["market_maker", "liquidity_taker", "momentum", "arbitrage", "noise"]
+    count: Annotated[int, Field(ge=1, le=1_000)]
+
+
+class Bots(_Section):
+    """What `rtes bots run` starts; the same seed gives the same orders."""
+
+    seed: int = 1
+    groups: list[BotGroup] = []
+
+
+class Config(_Section):
+    """Everything that can be set."""
+
+    environment: Literal["dev", "staging", "prod"]
+    exchange: Exchange = Exchange()
+    mesh: Mesh
+    journal: Journal = Journal()
+    session: Session = Session()
+    risk: Limits = Limits()
+    cores: ServiceCores = ServiceCores()
+    security: Security = Security()
+    bots: Bots = Bots()
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _long_names(cls, value: Any) -> Any:
+        return PROFILES.get(value.lower(), value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> "Config":
+        faults = [*self._limits(), *self._cores(), *self._exposed()]
+        if self.environment == "prod":
+            faults += self._not_in_prod()
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _limits(self) -> Iterator[str]:
+        risk = self.risk
+        if risk.order_qty_max > risk.position_max:
+            yield (
+                f"risk.order_qty_max {risk.order_qty_max} is above risk.position_max "
+                f"{risk.position_max}: no such order could be taken"
+            )
+        if risk.notional_max > risk.credit_max:
+            yield (
+                f"risk.notional_max {risk.notional_max} is above risk.credit_max "
+                f"{risk.credit_max}: no such order could be taken"
+            )
+
+    def _cores(self) -> Iterator[str]:
+        """The matcher is the limit of the mesh: what shares its core slows everybody."""
+        for service in ServiceCores.model_fields:
+            listed = getattr(self.cores, service)
+            twice = [core for core, count in Counter(listed).items() if count > 1]
+            if twice:
+                yield f"cores.{service} names core {twice[0]} twice"
+            shared = sorted({*self.cores.matcher} & {*listed})
+            if self.environment == "prod" and service != "matcher" and shared:
+                yield f"cores.{service} shares core {shared[0]} with cores.matcher"
+
+    def _exposed(self) -> Iterator[str]:
+        if not self.security.curve and self.exchange.host not in LOOPBACK:
+            yield (
+                f"security.curve is off and exchange.host is {self.exchange.host}: without keys "
+                f"anybody could trade; turn curve on or listen on 127.0.0.1"
+            )
+
+    def _not_in_prod(self) -> Iterator[str]:
+        if not self.security.curve:
+            yield "security.curve is off: prod needs it on"
+        if not self.security.tls:
+            yield "security.tls is off: prod needs it on (rtes certs init makes certificates)"
+        if self.journal.durability == "never":
+            yield "journal.durability is never: prod needs always or interval"
+
+    def without_secrets(self) -> str:
+        """As JSON, for those who are to find this exchange and not to know its secrets."""
+        secret: dict[str, set[str]] = {}
+        for path, field in fields().items():
+            if is_secret(field):
+                section, name = path.split(".")
+                secret.setdefault(section, set()).add(name)
+        return self.model_dump_json(indent=2, exclude=secret)
+
+    @property
+    def http_url(self) -> str:
+        """Where the health pages are."""
+        scheme = "https" if self.security.tls else "http"
+        return f"{scheme}://{self.exchange.host}:{self.exchange.ports['http']}"
+
+    def limits_of(self, account: Account) -> Limits:
+        """The account's own risk limits, or those of the configuration."""
+        return account.limits if "limits" in account.model_fields_set else self.risk
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Every setting by its path, like exchange.tcp_port; not `environment`, which the file says."""
+    found = {}
+    for section, info in Config.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            for name, field in info.annotation.model_fields.items():
+                found[f"{section}.{name}"] = field
+    return found
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether its value is never shown."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a configuration file, for editors."""
+    schema = Config.model_json_schema()
+    # every value may stand encrypted in the file, whatever its type
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "RTES configuration"
+    schema["properties"] = {"$schema": {"type": "string"}, **schema["properties"]}
+    envelope = {"type": "string", "pattern": r"^ENC\[v1,AES256_GCM,"}
+    for section in schema["$defs"].values():
+        for name, field in section["properties"].items():
+            section["properties"][name] = {"anyOf": [field, envelope]}
+    return schema
