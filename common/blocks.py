@@ -60,9 +60,11 @@ def read(data: memoryview, offset: int, previous_crc: int | None) -> StoredBlock
     return StoredBlock(shard, epoch, first_seq, commands, crc, offset, end)
 
 
-def scan(data: memoryview, previous_crc: int) -> Iterator[StoredBlock]:
-    """The chained blocks from the beginning of data up to the first that is not valid."""
-    offset = 0
+def scan(
+    data: memoryview, previous_crc: int | None, offset: int = 0
+) -> Iterator[StoredBlock]:
+    """The chained blocks from offset up to the first that is not valid; previous_crc None:
+    whatever the first one chains to."""
     while (block := read(data, offset, previous_crc)) is not None:
         yield block
         offset, previous_crc = block.end, block.crc

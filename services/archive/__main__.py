@@ -6,7 +6,8 @@ Exit code: 64 configuration.
 import sys
 from collections.abc import Iterator
 
-from rtes.common import feed, service, storage
+from rtes.common import feed, service
+from rtes.common.journal import Reader
 from rtes.common.loop import Loop
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
@@ -14,7 +15,7 @@ from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 def main() -> int:
     start = service.boot("archive")
     shard, paths = start.shard, start.paths
-    reader = storage.Reader(paths.journal_dir(shard))
+    reader = Reader(paths.journal_dir(shard))
 
     def blocks_from(seq: int) -> Iterator[tuple[int, int, int, bytes]]:
         for block, payload in reader.blocks_from(seq):

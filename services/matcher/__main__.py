@@ -6,6 +6,7 @@ Exit codes: 64 configuration, 70 another matcher has the journal, 71 the journal
 import sys
 
 from rtes.common import service, storage
+from rtes.common.journal import Journal, JournalCorruptError
 from rtes.common.loop import Loop
 from rtes.services.matcher.core import COMMANDS, FEED, MatcherCore
 from rtes.services.matcher.engine import Engine
@@ -28,10 +29,10 @@ def main() -> int:
         shard, epoch, Engine(shard, instruments, config.exchange.day_end_ns, names)
     )
     interval_ns = config.journal.sync_interval_ns
-    journal = storage.Journal(directory, shard, config.journal.segment_mib << 20, interval_ns)
+    journal = Journal(directory, shard, config.journal.segment_mib << 20, interval_ns)
     try:
         commands = recover(core, journal.recover())
-    except (storage.JournalCorruptError, ReplayDivergedError) as error:
+    except (JournalCorruptError, ReplayDivergedError) as error:
         print(f"matcher: {error}", file=sys.stderr)
         return storage.EXIT_JOURNAL_CORRUPT
     print(f"matcher {shard}: epoch {epoch}, {commands} commands replayed", flush=True)

@@ -12,12 +12,19 @@ from rtes.common.enums import Restatement
 from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
-from rtes.services.matcher import state
 from rtes.services.matcher.book import Book
 from rtes.services.matcher.expiry import GTD, Expiry
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, reduce
 from rtes.services.matcher.orders import OUTCOMES_KEPT, RESTING, WAITING, Order, Participant
 from rtes.services.matcher.reporter import CANCELED, EXPIRED, NEW, TRIGGERED, Refused, Reporter
+from rtes.services.matcher.state import (
+    EngineState,
+    book_state,
+    digest,
+    participant_state,
+    restore_book,
+    restore_participant,
+)
 from rtes.services.matcher.stops import triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
@@ -321,7 +328,36 @@ class Engine:
         """An open order."""
         return self._matching.orders.get(order_id)
 
+    def state(self) -> EngineState:
+        """Everything that decides what happens next, after a take()."""
+        return EngineState(
+            [book_state(self.books[symbol]) for symbol in sorted(self.books)],
+            [participant_state(self.participants[a]) for a in sorted(self.participants)],
+            list(self._matching.orders),
+            self._reporter.exec_id,
+            self._matching.match_id,
+        )
+
+    def restore(self, saved: EngineState) -> None:
+        """Go on where the engine that gave this state was; this one must be new.
+
+        Raises KeyError when it holds a symbol that is not traded here any more."""
+        participants = self.participants
+        for row in saved.participants:
+            participants[row.account] = restore_participant(row)
+        orders: dict[int, Order] = {}
+        for book in saved.books:
+            for order in restore_book(self.books[book.symbol], book, participants):
+                orders[order.order_id] = order
+        by_request = {(o.owner.account, o.cl_ord_id): o for o in orders.values()}
+        for row in saved.participants:
+            own = {i: by_request[row.account, i] for i in row.orders}
+            participants[row.account].orders = own
+        for order_id in saved.orders:
+            self._matching.orders[order_id] = orders[order_id]
+            self._expiry.resume(orders[order_id])
+        self._reporter.exec_id, self._matching.match_id = saved.exec_id, saved.match_id
+
     def digest(self) -> bytes:
-        """A hash of everything that decides what happens next, after a take()."""
-        counters = (self._reporter.exec_id, self._matching.match_id)
-        return state.digest(self.books, self.participants, self._matching.orders, counters)
+        """A hash of the state."""
+        return digest(self.state())

@@ -41,6 +41,14 @@ class Expiry:
                 heapify(self._gtd)
             heappush(self._gtd, (order.expire_ns, order.order_id))
 
+    def resume(self, order: Order) -> None:
+        """Take in an order that already knows when it expires."""
+        if order.time_in_force == DAY:
+            due_ns = self._day_due_ns
+            self._day_due_ns = min(due_ns, order.expire_ns) if due_ns else order.expire_ns
+        elif order.time_in_force == GTD:
+            heappush(self._gtd, (order.expire_ns, order.order_id))
+
     @property
     def next_ns(self) -> int | None:
         """When there is something to expire next, or None."""

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from rtes.common import blocks, storage
+from rtes.common.journal import Journal, JournalCorruptError, Reader, segments
 
 
 def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes]:
     directory.mkdir(parents=True, exist_ok=True)
-    journal = storage.Journal(directory, 0, segment_bytes, 0)
+    journal = Journal(directory, 0, segment_bytes, 0)
     assert list(journal.recover()) == []
     payloads = [bytes([65 + i % 26]) * (50 + i) for i in range(count)]
     for i, payload in enumerate(payloads):
@@ -18,14 +19,14 @@ def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes
     return payloads
 
 
-def read(directory: Path) -> tuple[list[bytes], storage.Journal]:
-    journal = storage.Journal(directory, 0, 4_096, None)
+def read(directory: Path) -> tuple[list[bytes], Journal]:
+    journal = Journal(directory, 0, 4_096, None)
     return [p for _, p in journal.recover()], journal
 
 
 def test_blocks_come_back_over_segments(tmp_path: Path) -> None:
     payloads = write(tmp_path, 200)
-    assert len(storage.segments(tmp_path)) > 3
+    assert len(segments(tmp_path)) > 3
     found, journal = read(tmp_path)
     assert found == payloads
     journal.append(2, 201, 1, b"more")
@@ -35,12 +36,12 @@ def test_blocks_come_back_over_segments(tmp_path: Path) -> None:
 def test_reader_starts_at_any_sequence_number(tmp_path: Path) -> None:
     payloads = write(tmp_path, 200)
     for seq in (1, 2, 77, 200):
-        assert [p for _, p in storage.Reader(tmp_path).blocks_from(seq)] == payloads[seq - 1 :]
+        assert [p for _, p in Reader(tmp_path).blocks_from(seq)] == payloads[seq - 1 :]
 
 
 def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Path) -> None:
     payloads = write(tmp_path / "a", 3)
-    (segment,) = storage.segments(tmp_path / "a")
+    (segment,) = segments(tmp_path / "a")
     data = segment.read_bytes()
     ends = [b.end for b in blocks.scan(memoryview(data), 0)]
     for size in range(ends[-1] + 1):
@@ -58,7 +59,7 @@ def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Pat
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     """In the last block it looks like a torn tail; before a valid block it refuses to start."""
     payloads = write(tmp_path / "a", 3)
-    (segment,) = storage.segments(tmp_path / "a")
+    (segment,) = segments(tmp_path / "a")
     data = segment.read_bytes()
     ends = [b.end for b in blocks.scan(memoryview(data), 0)]
     copy = tmp_path / "b"
@@ -69,7 +70,7 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
         (copy / segment.name).write_bytes(changed)
         if at < ends[1]:
             damaged = ends[0] if at >= ends[0] else 0
-            with pytest.raises(storage.JournalCorruptError, match=f"byte {damaged},"):
+            with pytest.raises(JournalCorruptError, match=f"byte {damaged},"):
                 read(copy)
         else:
             assert read(copy)[0] == payloads[:2]
