@@ -15,7 +15,11 @@ Block (one journal write, one feed frame):
     command i has seq first_seq + i and time time_ns + i; frame = [group] encoded, as risk sent
     it; ack = (lane, gateway_epoch, gateway_link, gateway_n): everything up to n is in here.
 Notice (state that others than the account follow):
-    (NOTICE_LOGON, account, gateway, session) | (NOTICE_PARTY, action, account, symbol, session)
+    (NOTICE_LOGON, account, gateway, session, turn) |
+    (NOTICE_PARTY, action, account, symbol, session)
+Turn (which session of an account is the newest, in every shard alike):
+    an account's logons are ordered by one matcher shard, see `home_shard`; turn is the logon's seq
+    there. The other shards are told of it by the gateway, and pass over older ones.
 """
 
 import struct
@@ -40,8 +44,8 @@ D_EXPIRE_TIME: Final = 14
 
 # commands that no participant sends; cl_ord_id is 0 in them
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
-#                          heart_bt_int)
-CMD_DISCONNECT: Final = "XD"  # (type, account, received_ns, 0, gateway, session)
+#                          heart_bt_int, turn): turn is 0 for the home shard, which gives it
+CMD_DISCONNECT: Final = "XD"  # (type, account, received_ns, 0, gateway, turn)
 CMD_EXPIRE: Final = "XE"  # (type, 0, wall_ns, 0): the matcher's own clock, journaled
 
 NOTICE_LOGON: Final = "A"
@@ -105,6 +109,11 @@ def lane_payload(told_seq: int, commands: bytes) -> bytes:
 def split_lane_payload(payload: bytes) -> tuple[int, bytes]:
     """(told_seq, encoded commands)."""
     return _TOLD.unpack_from(payload)[0], payload[_TOLD.size :]
+
+
+def home_shard(account: int, matcher_shards: int) -> int:
+    """The matcher shard that orders an account's logons."""
+    return account % matcher_shards
 
 
 def gateway_of(lane: int) -> int:

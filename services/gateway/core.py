@@ -18,8 +18,10 @@ from rtes.common.records import (
     CMD_LOGON,
     NOTICE_LOGON,
     Block,
+    Command,
     decode,
     encode,
+    home_shard,
 )
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code, explain
@@ -163,11 +165,15 @@ class GatewayCore:
         return session
 
     def _sequence_logon(self, session: Session, message: m.Logon) -> None:
-        """The matcher gives the logon its place among the orders, and answers it."""
+        """The home shard gives the logon its place among the account's; then all shards know."""
         session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
-        settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
+        session.settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
+        home = home_shard(session.account.id, len(session.lanes))
+        session.lanes[home].batch.append(self._logon_command(session, turn=0))
+
+    def _logon_command(self, session: Session, turn: int) -> Command:
         start = (CMD_LOGON, session.account.id, self._wall_ns, 0, self._gateway, session.number)
-        session.to_all_shards((*start, *settings))
+        return (*start, *session.settings, turn)
 
     def _order(self, session: Session, message: Any, route: Route) -> None:
         """The path of every message that the matcher sequences."""
@@ -270,7 +276,9 @@ class GatewayCore:
         """Acknowledge our lanes, follow logons, hand each account its reports."""
         self._lanes.ack(block.acks)
         for notice in block.notices:
-            if notice[0] == NOTICE_LOGON:
+            if notice[0] == NOTICE_LOGON and block.shard == home_shard(
+                notice[1], len(self._matchers)
+            ):
                 self._logon(notice, now_ns)
         by_account = self._sessions.by_account
         for account, _first, reports, answered, data in block.chunks:
@@ -282,12 +290,19 @@ class GatewayCore:
                 self.outbox.append((CLIENTS, session.routing_id, data))
 
     def _logon(self, notice: Any, now_ns: int) -> None:
-        """The matcher sequenced a logon: the newest session of an account wins everywhere."""
-        _, account, gateway, number = notice
+        """The home shard sequenced a logon: the newest session of an account wins everywhere."""
+        _, account, gateway, number, turn = notice
         session = self._sessions.find(number) if gateway == self._gateway else None
         present = self._sessions.by_account.get(account)
         if session is not None:
             present = self._sessions.open(session)
+            session.turn = turn
+            home = home_shard(account, len(session.lanes))
+            for shard, lane in enumerate(session.lanes):
+                if shard != home:
+                    lane.batch.append(self._logon_command(session, turn))
+        elif gateway == self._gateway:
+            self._disconnect(account, turn)  # it was closed before it was confirmed
         if present is not None and present is not session:
             self._tell_session(present, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)
             self._sessions.remove(present)
@@ -346,8 +361,13 @@ class GatewayCore:
     def close(self, session: Session) -> None:
         """End a session and let the matcher cancel what it was asked to."""
         self._sessions.remove(session)
-        end = (CMD_DISCONNECT, session.account.id, self._wall_ns, 0, self._gateway, session.number)
-        session.to_all_shards(end)
+        if session.turn:
+            self._disconnect(session.account.id, session.turn)
+
+    def _disconnect(self, account: int, turn: int) -> None:
+        end = (CMD_DISCONNECT, account, self._wall_ns, 0, self._gateway, turn)
+        for lane in self._lanes.of_account(account):
+            lane.batch.append(end)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""

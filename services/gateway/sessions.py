@@ -28,8 +28,10 @@ class Session:
         "received_ns",
         "routing_id",
         "sent_ns",
+        "settings",
         "state",
         "tested",
+        "turn",
         "user",
     )
 
@@ -55,6 +57,8 @@ class Session:
         self.sent_ns = now_ns
         self.heart_bt_ns = 0
         self.tested = False
+        self.turn = 0  # its place among the account's sessions; 0: not confirmed yet
+        self.settings = (0, 0)  # cancel_on_disconnect, heart_bt_int
 
     def to_all_shards(self, command: Command) -> None:
         """For what concerns every matcher shard."""

@@ -250,14 +250,18 @@ class Engine:
 
     # ------------------------------------------------------------ sessions, operators, time
 
-    def _logon(self, p: Participant, command: Command, _seq: int) -> None:
-        p.gateway, p.session, p.cancel_on_disconnect, heart_bt_int = command[4:8]
+    def _logon(self, p: Participant, command: Command, seq: int) -> None:
+        gateway, session, cancel_on_disconnect, heart_bt_int, turn = command[4:9]
+        turn = turn or seq
+        if turn < p.turn:
+            return  # a newer session of another gateway was here first
+        p.gateway, p.turn, p.cancel_on_disconnect = gateway, turn, cancel_on_disconnect
         p.session_suspended = False
         self._reporter.logon(p, heart_bt_int)
-        self._notices.append((NOTICE_LOGON, p.account, p.gateway, p.session))
+        self._notices.append((NOTICE_LOGON, p.account, gateway, session, turn))
 
     def _disconnect(self, p: Participant, command: Command, _seq: int) -> None:
-        if (p.gateway, p.session) != (command[4], command[5]):
+        if (p.gateway, p.turn) != (command[4], command[5]):
             return  # a newer session took over
         p.gateway = -1
         if p.cancel_on_disconnect == COD_NOTHING:

@@ -29,10 +29,10 @@ class Participant:
         "orders",
         "outcomes",
         "reports",
-        "session",
         "session_suspended",
         "suspended",
         "touched",
+        "turn",
     )
 
     def __init__(self, account: int) -> None:
@@ -49,7 +49,7 @@ class Participant:
         self.touched = False  # by this block
         self.answered = 0
         self.gateway = -1  # where it is logged on; -1: nowhere
-        self.session = 0
+        self.turn = 0  # of the newest session, see records
         self.cancel_on_disconnect = 0
         self.suspended: list[str] = []  # symbols it may not trade; "" is all
         self.session_suspended = False  # until its next logon

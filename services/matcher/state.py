@@ -38,7 +38,7 @@ class ParticipantState(NamedTuple):
     orders: list[int]
     outcomes: list[Outcome]
     gateway: int
-    session: int
+    turn: int
     cancel_on_disconnect: int
     suspended: list[str]
     session_suspended: bool
@@ -84,7 +84,7 @@ def _order(o: Order) -> OrderRow:
 def participant_state(p: Participant) -> ParticipantState:
     return ParticipantState(
         p.account, p.mark, p.next_seq_num, list(p.orders), list(p.outcomes), p.gateway,
-        p.session, p.cancel_on_disconnect, p.suspended, p.session_suspended,
+        p.turn, p.cancel_on_disconnect, p.suspended, p.session_suspended,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def restore_participant(state: ParticipantState) -> Participant:
     p.mark = state.mark
     p.next_seq_num = p.first_seq_num = state.next_seq_num
     p.outcomes.extend(state.outcomes)
-    p.gateway, p.session = state.gateway, state.session
+    p.gateway, p.turn = state.gateway, state.turn
     p.cancel_on_disconnect = state.cancel_on_disconnect
     p.suspended, p.session_suspended = list(state.suspended), state.session_suspended
     return p

@@ -157,10 +157,10 @@ def test_mass_status(desk: Desk) -> None:
 
 def test_logon_tells_where_the_account_is(desk: Desk) -> None:
     desk.send(order(10))
-    desk.send(("A", ANN, 0, 0, 2, 7, 1, 30))
+    desk.send(("A", ANN, 0, 0, 2, 7, 1, 30, 0))
     assert desk.only(ANN) == LogonReply(0, 1, 10, 30, 1, START_NS + 2)
     assert desk.chunks[0][:4] == (ANN, 2, 0, 0)
-    assert desk.notices == [(NOTICE_LOGON, ANN, 2, 7)]
+    assert desk.notices == [(NOTICE_LOGON, ANN, 2, 7, 2)]
 
 
 @pytest.mark.parametrize(
@@ -172,20 +172,22 @@ def test_logon_tells_where_the_account_is(desk: Desk) -> None:
     ],
 )
 def test_cancel_on_disconnect(desk: Desk, setting: CancelOnDisconnect, left: int) -> None:
-    desk.send(("A", ANN, 0, 0, 2, 7, int(setting), 30))
+    desk.send(("A", ANN, 0, 0, 2, 7, int(setting), 30, 9))
+    desk.send(("A", ANN, 0, 0, 1, 8, 2, 30, 8))  # an older one that comes late
+    assert desk.told == {}
     desk.buy(ANN, 1, 99)
     desk.buy(ANN, 1, 99, tif="1")
     desk.buy(ANN, 1, 99, tif="6", expire_time=2 * START_NS)
-    for gateway, session in ((1, 7), (2, 6)):
-        desk.send(("XD", ANN, 0, 0, gateway, session))  # of an earlier session
+    for gateway, turn in ((1, 9), (2, 8)):
+        desk.send(("XD", ANN, 0, 0, gateway, turn))  # of an earlier session
         assert desk.told == {}
-    desk.send(("XD", ANN, 0, 0, 2, 7))
+    desk.send(("XD", ANN, 0, 0, 2, 9))
     reports = desk.told.get(ANN, [])
     assert len(reports) == 3 - left
     for report in reports:
         assert report.exec_restatement_reason == Restatement.CANCEL_ON_DISCONNECT
     assert len(desk.open(ANN)) == left
-    desk.send(("XD", ANN, 0, 0, 2, 7))
+    desk.send(("XD", ANN, 0, 0, 2, 9))
     assert desk.told == {}
 
 
@@ -245,7 +247,7 @@ def test_suspended_accounts_cannot_replace_but_cancel(desk: Desk) -> None:
 
 def test_a_suspended_session_ends_with_the_next_logon(desk: Desk) -> None:
     halt(desk, SUSPEND, "ANN", session=1)
-    desk.send(("A", ANN, 0, 0, 2, 8, 1, 30))
+    desk.send(("A", ANN, 0, 0, 2, 8, 1, 30, 0))
     desk.buy(ANN, 1, 9)
     assert desk.types(ANN) == [ExecType.NEW]
 
