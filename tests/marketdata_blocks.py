@@ -19,11 +19,11 @@ class Sequencer:
     def __init__(self) -> None:
         self.engine = Engine(0, INSTRUMENTS, accounts={"BOB": 2})
         self.epoch = 1
-        self._next_seq = 1
+        self.next_seq = 1
 
     def block(self, commands: Sequence[Command]) -> Block:
         """Execute commands; everyone's cl_ord_id must increase."""
-        first_seq, self._next_seq = self._next_seq, self._next_seq + len(commands)
+        first_seq, self.next_seq = self.next_seq, self.next_seq + len(commands)
         time_ns = START_NS + first_seq
         for i, command in enumerate(commands):
             self.engine.apply(command, None, first_seq + i, time_ns + i)

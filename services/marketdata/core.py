@@ -6,7 +6,7 @@ goes on where it was; a subscriber can slow neither the matcher nor another subs
 returns while the feed is being caught up is history: throw it away.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from rtes.common.enums import Channel, PartyAction, SecurityTradingStatus
@@ -50,6 +50,19 @@ class MarketDataCore:
         self._conflating: dict[str, Market] = {}  # top changed since it was last told there
         self._conflated_ns = 0
         self._outbox: list[Publication] = []
+
+    def state(self) -> dict[str, Any]:
+        """Besides the engine's: what the publisher itself must go on with."""
+        markets = {symbol: market.state() for symbol, market in self._markets.items()}
+        return {"epoch": self._epoch, "markets": markets}
+
+    def restore(self, saved: Mapping[str, Any], next_seq: int) -> None:
+        """Go on at next_seq; the engine has taken in its own state. Raises KeyError when a symbol
+        is not traded here any more."""
+        self._epoch = saved["epoch"]
+        for symbol, market in saved["markets"].items():
+            self._markets[symbol].restore(market)
+        self._replica.resume(next_seq)
 
     def handle_block(self, block: Block, _now_ns: int) -> None:
         """Take the next block of the feed. Raises InvariantError when it comes out differently."""

@@ -86,6 +86,21 @@ class Market:
         for stream in self.streams.values():
             stream.restart(epoch)
 
+    def state(self) -> list[Any]:
+        """What a publisher that starts from a snapshot must know; `restore` takes it in."""
+        numbers = [(s.epoch, s.rpt_seq) for s in self.streams.values()]
+        orders = self._orders.state()
+        return [numbers, orders, self._top, self._last_trade, self._status, self._time_ns]
+
+    def restore(self, saved: list[Any]) -> None:
+        numbers, orders, top, last_trade, status, self._time_ns = saved
+        for stream, (epoch, rpt_seq) in zip(self.streams.values(), numbers, strict=True):
+            stream.epoch, stream.rpt_seq = epoch, rpt_seq
+        self._orders.restore(orders)
+        self._depth = {e: s.best(DEPTH_LEVELS) for e, s in self._orders.sides.items()}
+        self._top, self._status = tuple(top), (status[0], status[1])
+        self._last_trade = [tuple(trade) for trade in last_trade]
+
     def heartbeat(self, channel: Channel) -> bytes:
         """The frame for a quiet topic."""
         if channel is Channel.CONFLATED:

@@ -37,6 +37,10 @@ class Replica:
         self._engine = engine
         self._next_seq = 1
 
+    def resume(self, next_seq: int) -> None:
+        """The engine has taken in a state: the next block starts at next_seq."""
+        self._next_seq = next_seq
+
     def execute(self, block: Block) -> Iterator[Executed]:
         """After each command: its time and what it told. Raises InvariantError, at the latest
         after the last command, when the block comes out differently than the matcher says."""

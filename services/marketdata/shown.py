@@ -6,7 +6,7 @@ that lost its priority goes and comes again. Levels are the sums of the orders.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rtes.common.enums import ExecType, Liquidity, MdEntryType, MdUpdateAction, Side
 from rtes.common.invariant import invariant
@@ -69,6 +69,16 @@ class ShownOrders:
         """All orders as if they came now."""
         orders = self._orders.items()
         return [(NEW, o.entry, order_id, o.price, o.qty) for order_id, o in orders]
+
+    def state(self) -> list[tuple[Any, ...]]:
+        """Rows of (order_id, *Shown), in order."""
+        return [(order_id, *order) for order_id, order in self._orders.items()]
+
+    def restore(self, rows: list[list[Any]]) -> None:
+        for order_id, entry, price, qty, order_qty in rows:
+            side = MdEntryType(entry)
+            self._orders[order_id] = Shown(side, price, qty, order_qty)
+            self.sides[side].add(price, qty, 1)
 
     def update(self, reports: list[Report], find: FindOrder) -> list[OrderChange]:
         """How the command that told these reports changed the orders shown."""

@@ -3,39 +3,88 @@
 Invariants: a sequence number is used once; an (account, cl_ord_id) executes at most once;
 commands are taken in the order their link gives; nothing is released before its block is
 journaled (the loop enforces the last). Time never goes back: command i of a block happens at
-time_ns + i, whatever the wall clock says.
+time_ns + i, whatever the wall clock says. What the matcher itself refuses (the disk is full, the
+order stopped it before) is journaled as a verdict, so that a replay refuses it too.
 """
 
 import struct
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, Final, Protocol
 
 from rtes.common import feed, link
 from rtes.common.loop import Send, Vitals
-from rtes.common.records import CMD_EXPIRE, Block, decode_groups, encode
+from rtes.common.records import (
+    CMD_EXPIRE,
+    Block,
+    Command,
+    decode,
+    decode_commands,
+    decode_groups,
+    encode,
+)
+from rtes.common.refusals import Code
 from rtes.services.matcher.engine import Engine
 
 COMMANDS: Final = 1  # channel: groups from risk
 FEED: Final = 2  # channel: blocks and status to everyone
 OWN_LANE: Final = 65_535  # commands of the matcher's own clock
 STATUS_INTERVAL_NS: Final = 200_000_000
+NEW_RISK: Final = ("D", "G")  # what is not taken while the disk is full
+
+Key = tuple[int, int]  # account, cl_ord_id
+
+
+class InHand(Protocol):
+    """Where the key of the command being executed stands, for whoever comes after a crash."""
+
+    def __setitem__(self, at: int, value: int, /) -> None: ...
+
+
+class CommandFailedError(RuntimeError):
+    """The engine raised; command is what it was executing."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(f"cannot execute {command}")
+        self.command = command
 
 
 class MatcherCore:
     """Sequences, matches and reports. `pending` is the block to journal before release."""
 
-    def __init__(self, shard: int, epoch: int, engine: Engine) -> None:
+    def __init__(
+        self,
+        shard: int,
+        epoch: int,
+        engine: Engine,
+        in_hand: InHand | None = None,
+        poisoned: Collection[Key] = (),
+    ) -> None:
+        """in_hand: [account, cl_ord_id], zeroes between batches; poisoned: refuse these."""
         self.outbox: list[Send] = []
+        self.read_only = False  # the disk is full: refuse what opens risk, take cancels
         self.pending: tuple[int, int, bytes] | None = None  # first_seq, commands, block
         self.next_seq = 1
         self._shard = shard
         self._epoch = epoch
         self._engine = engine
+        self._in_hand: InHand = [0, 0] if in_hand is None else in_hand
+        self._poisoned = poisoned
         self._time_ns = 0
         self._links = link.Receiver()
         self._frames: list[bytes] = []
         self._status_ns = 0
         self._status_due = True
         self._counters = {"rtes_blocks_total": 0, "rtes_commands_total": 0, "rtes_frames_bad": 0}
+
+    def resume(self, next_seq: int, time_ns: int) -> None:
+        """The engine has taken in a state: go on from there."""
+        self.next_seq = next_seq
+        self._time_ns = time_ns
+
+    def set_read_only(self, read_only: bool) -> None:
+        """Whether the disk is full; the gateways hear of a change at once."""
+        self._status_due |= read_only != self.read_only
+        self.read_only = read_only
 
     def replay(self, block: Block) -> bool:
         """Execute a journaled block again; False when it does not come out the same."""
@@ -64,9 +113,29 @@ class MatcherCore:
             self._frames.insert(0, encode([(OWN_LANE, 0, 0, 0, commands, [])]))
         if self._frames:
             frames, self._frames = self._frames, []
+            if self.read_only or self._poisoned:
+                frames = [self._judged(frame) for frame in frames]
             self._seal(frames, wall_ns)
         if self._status_due:
             self._send_status(now_ns)
+
+    def _judged(self, frame: bytes) -> bytes:
+        """The frame with the matcher's own refusals beside risk's."""
+        groups = decode(frame)
+        for group in groups:
+            refused = {verdict[0] for verdict in group[5]}
+            for i, command in enumerate(decode_commands(group[4])):
+                code = self._own_refusal(command)
+                if code and i not in refused:
+                    group[5].append((i, int(code), 0, 0))
+        return encode(groups)
+
+    def _own_refusal(self, command: Command) -> Code:
+        if (command[1], command[3]) in self._poisoned:
+            return Code.POISONED
+        if self.read_only and command[0] in NEW_RISK:
+            return Code.READ_ONLY
+        return Code.OK
 
     def _seal(self, frames: list[bytes], wall_ns: int) -> None:
         """Execute a batch and make its block."""
@@ -89,16 +158,22 @@ class MatcherCore:
     ) -> tuple[list[Any], list[Any], list[Any]]:
         """Apply all commands in order; returns what is acknowledged, told and noticed."""
         seq = self.next_seq
-        apply = self._engine.apply
+        apply, in_hand = self._engine.apply, self._in_hand
         acks: dict[int, tuple[int, int, int, int]] = {}
-        for frame in frames:
-            for lane, epoch, link_no, n, commands, verdicts in decode_groups(frame):
-                refused = {v[0]: v for v in verdicts} if verdicts else None
-                for i, command in enumerate(commands):
-                    apply(command, refused.get(i) if refused else None, seq, time_ns)
-                    seq += 1
-                    time_ns += 1
-                acks[lane] = (lane, epoch, link_no, n)
+        command: Command = ()
+        try:
+            for frame in frames:
+                for lane, epoch, link_no, n, commands, verdicts in decode_groups(frame):
+                    refused = {v[0]: v for v in verdicts} if verdicts else None
+                    for i, command in enumerate(commands):
+                        in_hand[0], in_hand[1] = command[1], command[3]
+                        apply(command, refused.get(i) if refused else None, seq, time_ns)
+                        seq += 1
+                        time_ns += 1
+                    acks[lane] = (lane, epoch, link_no, n)
+        except Exception as error:
+            raise CommandFailedError(command) from error
+        in_hand[0] = in_hand[1] = 0
         self.next_seq = seq
         self._time_ns = time_ns
         acks.pop(OWN_LANE, None)
@@ -106,7 +181,8 @@ class MatcherCore:
 
     def _send_status(self, now_ns: int) -> None:
         entries = self._links.entries()
-        status = feed.status_frame(self._shard, self._epoch, self.next_seq - 1, entries)
+        head_seq = self.next_seq - 1
+        status = feed.status_frame(self._shard, self._epoch, head_seq, entries, self.read_only)
         self.outbox.append((FEED, None, status))
         self._status_ns = now_ns
         self._status_due = False
@@ -116,12 +192,17 @@ class MatcherCore:
             self._send_status(now_ns)
 
     def vitals(self) -> Vitals:
+        full = "the disk is full: cancels only" if self.read_only else "takes blocks"
         return Vitals(
-            ready=True,
-            checks={"order_book": {"ok": True, "detail": f"seq {self.next_seq - 1}"}},
+            ready=not self.read_only,
+            checks={
+                "order_book": {"ok": True, "detail": f"seq {self.next_seq - 1}"},
+                "journal": {"ok": not self.read_only, "detail": full},
+            },
             counters=dict(self._counters),
             gauges={
                 "rtes_sequence": self.next_seq - 1,
+                "rtes_read_only": int(self.read_only),
                 "rtes_link_frames_dropped": self._links.dropped,
             },
         )

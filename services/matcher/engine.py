@@ -86,7 +86,8 @@ class Engine:
             p = self.participants[command[1]] = Participant(command[1])
         cl_ord_id = command[3]
         if cl_ord_id == 0:  # the gateway's own: not numbered by the participant
-            self._handlers[kind](p, command, seq)
+            if verdict is None:
+                self._handlers[kind](p, command, seq)
             return
         if not p.touched:
             self._reporter.touch(p)

@@ -7,10 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtes.client.bookview import REQUEST_INTERVAL_NS, BookView
-from rtes.common.enums import MdEntryType
+from rtes.common.enums import Channel, MdEntryType
 from rtes.common.marketdata import DEPTH_LEVELS, HEARTBEAT_INTERVAL_NS, Trade, decode_batch
-from rtes.common.records import Command, decode_reports
+from rtes.common.records import Command, decode, decode_reports, encode
+from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher.book import Book, BookSide
+from rtes.services.matcher.state import decode as decode_state
 
 from tests.marketdata_blocks import START_NS, Sequencer, Subscriber, new_core, order
 
@@ -136,6 +138,32 @@ def test_every_trade_is_told_once_in_order(seed: int) -> None:
                 trades = [m for m in decode_batch(frame) if isinstance(m, Trade)]
                 told += [(t.trd_match_id, t.md_entry_px, t.md_entry_size) for t in trades]
     assert told == [(match_id, *reported[match_id]) for match_id in sorted(reported)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_publisher_that_starts_from_a_snapshot_goes_on_as_the_one_before(seed: int) -> None:
+    random = Random(seed)
+    flow, sequencer, first, second = Flow(random), Sequencer(), new_core(), new_core()
+    for _ in range(40):
+        sequencer.epoch += random.random() < 0.05
+        block = sequencer.block(flow.block())
+        for core in (first, second):
+            core.handle_block(block, START_NS)
+        assert first.flush(START_NS) == second.flush(START_NS)
+        if random.random() < 0.3:
+            second = restarted(second, sequencer.next_seq)
+    for channel in Channel:
+        query = encode(("V", "AAPL", channel))
+        assert first.handle_request(query) == second.handle_request(query)
+
+
+def restarted(core: MarketDataCore, next_seq: int) -> MarketDataCore:
+    """A new publisher that takes in what the other one saved."""
+    new = new_core()
+    new._engine.restore(decode_state(encode(core._engine.state())))
+    new.restore(decode(encode(core.state())), next_seq)
+    return new
 
 
 def trades_reported(chunks: Sequence[Any]) -> dict[int, tuple[int, int]]:
