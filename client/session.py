@@ -192,12 +192,12 @@ class Session:
             self._put_batches([*self._questions.values(), *self.unanswered.values()], now_ns)
 
     def _business_reject(self, message: m.BusinessMessageReject, now_ns: int) -> bool:
-        """The gateway did not take a message. False when it goes out again: for want of a
-        session, or because it was sent before, of which this refusal says nothing."""
+        """The gateway did not take a message, and its id is spent. False when it goes out again:
+        for want of a session, or because it was sent before: a copy may have been taken."""
         code = message.reject_code
         if message.ref_msg_type == "A":
             self.refused = message
-            if self.streams and code not in (Code.BUSY, Code.THROTTLED):
+            if self.streams and code not in (Code.BUSY, Code.THROTTLED, Code.BANNED):
                 self.ended = CATALOGUE[Code(code)].text  # it was good before and no longer is
             return True
         if code == Code.NOT_LOGGED_ON:

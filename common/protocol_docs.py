@@ -64,6 +64,25 @@ implementation against them.
    with a Heartbeat that echoes `test_req_id`.
 5. Send Logout to end the session. GoAway announces that the gateway is about to stop.
 
+## Limits
+
+- BUSY, THROTTLED and READ_ONLY mean that a request was not taken and nobody remembers it. Its
+  `cl_ord_id` is spent: ask again under a new, higher one, not before `retry_after_ms`. The old one
+  may be refused as OUT_OF_ORDER, because a later request has gone through since. Only a request
+  that was sent more than once keeps its id: an earlier copy may have been taken, so send it again
+  until it is answered.
+- BUSY: the session has too many requests unanswered, or its gateway has. THROTTLED: more messages
+  a second than the session may send; a session that stays over its rate for 5 s is closed.
+  READ_ONLY: the exchange's disk is full.
+- Cancels pass THROTTLED and READ_ONLY and have a reserve of their own; BUSY meets them only when
+  that is used up as well. OrderMassCancelRequest is one message, however much it cancels.
+- A frame that cannot be read is answered with Reject. Ten within a minute end the connection, and
+  the key is BANNED for 60 s.
+- A participant that does not read is disconnected when 4,096 frames wait for it, and finds
+  everything on its return. A connection that says nothing for 30 s is closed, and so is the 65th
+  from one address. Do not choose a routing id (ZMQ_ROUTING_ID): what such a socket sends is
+  ignored. A message of several ZeroMQ parts is unreadable.
+
 ## Orders
 
 - A replace or cancel names the order by `orig_cl_ord_id` and carries a `cl_ord_id` of its own;
@@ -71,8 +90,8 @@ implementation against them.
   `leaves_qty = order_qty - cum_qty`.
 - The same price and a smaller quantity keep time priority; any other change goes to the tail.
 - A trade prints at the resting order's price. Terminal reports have `leaves_qty` 0.
-- A refusal carries a code of the catalogue below, the limit and the value that tripped it. Cancels
-  are never refused for load or by a limit.
+- A refusal carries a code of the catalogue below, the limit and the value that tripped it. No
+  risk limit ever refuses a cancel.
 """
 
 

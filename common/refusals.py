@@ -48,6 +48,8 @@ class Code(IntEnum):
     BUSY = 66
     THROTTLED = 67
     REPLACED_SESSION = 68
+    READ_ONLY = 69
+    BANNED = 70
 
 
 class Refusal(NamedTuple):
@@ -95,8 +97,16 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.NOT_AUTHORIZED: Refusal(99, 1, "this key may not do that"),
     Code.VERSION: Refusal(99, 0, "protocol version {value} is not served; {limit} is"),
     Code.BUSY: Refusal(99, 0, "busy ({value} of {limit} in flight); retry with a new cl_ord_id"),
-    Code.THROTTLED: Refusal(99, 0, "more than {limit} messages a second; slow down"),
+    Code.THROTTLED: Refusal(
+        99, 0, "more than {limit} messages a second; retry later with a new cl_ord_id"
+    ),
     Code.REPLACED_SESSION: Refusal(99, 0, "a newer logon of this account took over"),
+    Code.READ_ONLY: Refusal(
+        99, 55, "the exchange's disk is full: no new orders for now; cancels still work"
+    ),
+    Code.BANNED: Refusal(
+        99, 0, "{value} unreadable frames within a minute; the limit is {limit}: log on later"
+    ),
 }
 
 

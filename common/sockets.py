@@ -1,7 +1,8 @@
-"""The only file that imports zmq for the services: sockets by channel, drained in batches.
+"""The services' sockets by channel, drained in batches; only connections.py knows zmq besides.
 
 Nothing here may be relied on not to lose a frame: links and the feed see to that. Sends never
-block; a frame that a full or missing peer does not take is dropped and counted.
+block; a frame that a full or missing peer does not take is dropped and counted. Every queue
+towards a participant has a number, and so have the connections.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from typing import Any, Final
 
 import zmq
 import zmq.auth
+from rtes.common.connections import Connections
 from zmq.auth.thread import ThreadAuthenticator
 
 DRAIN_FRAMES_MAX: Final = 256
-HWM_FRAMES: Final = 50_000
+HWM_FRAMES: Final = 50_000  # between services, which have windows of their own
+INBOUND_FRAMES_MAX: Final = 256  # of one participant; beyond it TCP makes it wait
+OUTBOUND_FRAMES_MAX: Final = 4_096  # to one participant that does not read
 _MAX_CLIENT_FRAME: Final = 1 << 17
 _send = zmq.backend.Socket.send  # skips pyzmq's Python layer: 320 ns instead of 740
 
@@ -47,8 +51,12 @@ class Sockets:
         self._polled: list[tuple[zmq.Socket[bytes], int]] = []
         self._channel_of: dict[Any, int] = {}
         self._identified: set[int] = set()
+        self._connections: dict[int, Connections] = {}  # by channel, those from outside
+        self._channel_of_monitor: dict[Any, int] = {}
+        self._telling_lost: set[int] = set()
         self._authenticator: ThreadAuthenticator | None = None
         self.send_drops = 0
+        self.named_drops = 0  # frames of participants that chose a routing id of their own
 
     def _add(self, channel: int, kind: int, polled: bool) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
@@ -66,8 +74,18 @@ class Sockets:
     def push(self, channel: int, address: str) -> None:
         self._add(channel, zmq.PUSH, polled=False).connect(address)
 
-    def publish(self, channel: int, address: str, curve: CurveServer | None = None) -> None:
+    def publish(
+        self,
+        channel: int,
+        address: str,
+        curve: CurveServer | None = None,
+        outbound_frames_max: int = HWM_FRAMES,
+    ) -> None:
+        """A subscriber with outbound_frames_max waiting for it misses what comes then."""
         socket = self._add(channel, zmq.PUB, polled=False)
+        socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
+        if address.startswith("tcp://"):
+            self._face_outside(channel, socket, close_silent=False)
         self._secure(socket, curve)
         _bind(socket, address)
 
@@ -81,17 +99,39 @@ class Sockets:
     def dealer(self, channel: int, address: str) -> None:
         self._add(channel, zmq.DEALER, polled=True).connect(address)
 
-    def router(self, channel: int, address: str, curve: CurveServer | None = None) -> None:
-        """Frames arrive as (routing_id, user, payload); user is the client's key under CURVE."""
+    def router(
+        self,
+        channel: int,
+        address: str,
+        curve: CurveServer | None = None,
+        outbound_frames_max: int = OUTBOUND_FRAMES_MAX,
+        tell_lost: bool = False,
+    ) -> None:
+        """Frames arrive as (routing_id, user, payload); user is the client's key under CURVE.
+
+        A payload of several parts arrives as an empty one. With tell_lost, payload None says that
+        the connection is gone. The limits hold for participants (tcp), not between services."""
         socket = self._add(channel, zmq.ROUTER, polled=True)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_CLIENT_FRAME)
+        self._identified.add(channel)
+        if tell_lost:
+            self._telling_lost.add(channel)
+        if address.startswith("tcp://"):
+            socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
+            socket.setsockopt(zmq.RCVHWM, INBOUND_FRAMES_MAX)
+            self._face_outside(channel, socket, close_silent=True)
+        self._secure(socket, curve)
+        _bind(socket, address)
+
+    def _face_outside(self, channel: int, socket: "zmq.Socket[bytes]", close_silent: bool) -> None:
+        """Whoever connects may be half open, silent, one of too many."""
         socket.setsockopt(zmq.HANDSHAKE_IVL, 2_000)
         socket.setsockopt(zmq.HEARTBEAT_IVL, 1_000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3_000)
-        self._identified.add(channel)
-        self._secure(socket, curve)
-        _bind(socket, address)
+        connections = self._connections[channel] = Connections(socket, close_silent)
+        self._polled.append((connections.monitor, zmq.POLLIN))
+        self._channel_of_monitor[connections.monitor] = channel
 
     def _secure(self, socket: "zmq.Socket[bytes]", curve: CurveServer | None) -> None:
         if curve is None:
@@ -107,7 +147,19 @@ class Sockets:
 
     def wait(self, timeout_ms: int) -> list[int]:
         """The channels that have something to read, after at most timeout_ms."""
-        return [self._channel_of[s] for s, _ in zmq.zmq_poll(self._polled, timeout_ms)]
+        channels = []
+        for socket, _ in zmq.zmq_poll(self._polled, timeout_ms):
+            channel = self._channel_of.get(socket)
+            if channel is not None:
+                channels.append(channel)
+                continue
+            channel = self._channel_of_monitor[socket]
+            self._connections[channel].drain()
+            if channel not in channels and self._connections[channel].lost:
+                channels.append(channel)
+        for connections in self._connections.values():
+            connections.sweep()
+        return channels
 
     def receive(self, channel: int) -> list[Any]:
         """What waits on a ready channel, up to DRAIN_FRAMES_MAX frames.
@@ -116,7 +168,7 @@ class Sockets:
         because finding it dry costs an exception."""
         socket = self._by_channel[channel]
         if channel in self._identified:
-            return self._receive_identified(socket)
+            return self._receive_identified(channel, socket)
         recv, frames = socket.recv, [socket.recv(zmq.NOBLOCK)]
         if zmq.zmq_poll([(socket, zmq.POLLIN)], 0):
             try:
@@ -126,30 +178,42 @@ class Sockets:
                 pass
         return frames
 
-    def _receive_identified(self, socket: "zmq.Socket[bytes]") -> list[Any]:
+    def _receive_identified(self, channel: int, socket: "zmq.Socket[bytes]") -> list[Any]:
+        connections = self._connections.get(channel)
         frames: list[Any] = []
-        recv = socket.recv
+        recv, dry = socket.recv, False
         try:
-            while len(frames) < DRAIN_FRAMES_MAX:
+            for _ in range(DRAIN_FRAMES_MAX):
                 routing_id = recv(zmq.NOBLOCK)
                 frame = recv(0, False)
-                try:
-                    user = frame.get("User-Id")
-                except zmq.ZMQError:
-                    user = ""  # no CURVE on this socket
-                more = frame.more
-                while more:  # nobody sends multipart here: drop the rest
-                    more = recv(0, False).more
-                frames.append((routing_id, user, frame.bytes))
+                payload = frame.bytes
+                while frame.more:  # nobody sends multipart here
+                    frame, payload = recv(0, False), b""
+                if connections is None:
+                    frames.append((routing_id, "", payload))
+                elif routing_id[:1] == b"\0":  # ours: nobody can forge or inherit it
+                    connections.heard(routing_id, frame.get(zmq.SRCFD))
+                    frames.append((routing_id, _user(frame), payload))
+                else:
+                    self.named_drops += 1
                 if len(frames) == 1 and not zmq.zmq_poll([(socket, zmq.POLLIN)], 0):
+                    dry = True
                     break
         except zmq.Again:
-            pass
+            dry = True
+        if connections is not None:
+            lost = connections.take_lost(dry)
+            if channel in self._telling_lost:
+                frames += [(routing_id, "", None) for routing_id in lost]
         return frames
 
     def send(self, channel: int, routing_id: bytes | None, frame: bytes) -> bool:
-        """False when the peer does not take it now (full, or gone)."""
+        """False when the peer does not take it now (full, or gone). An empty frame, which no
+        protocol here has, ends a participant's connection."""
         socket = self._by_channel[channel]
+        if not frame and routing_id is not None and channel in self._connections:
+            self._connections[channel].end(routing_id)
+            return True
         try:
             if routing_id is not None:
                 _send(socket, routing_id, zmq.NOBLOCK | zmq.SNDMORE)
@@ -162,9 +226,19 @@ class Sockets:
     def close(self, linger_ms: int = 0) -> None:
         if self._authenticator is not None:
             self._authenticator.stop()
+        for channel, connections in self._connections.items():
+            connections.stop(self._by_channel[channel])
         for socket in self._by_channel.values():
             socket.close(linger_ms)
         self._context.term()
+
+
+def _user(frame: zmq.Frame) -> str:
+    """The key that sent it; empty without CURVE."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""
 
 
 def _bind(socket: "zmq.Socket[bytes]", address: str) -> None:

@@ -6,6 +6,7 @@ matcher whose restarts lost or changed anything is found out by its later blocks
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,9 +17,9 @@ from rtes.client.connection import open_socket
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import ExecType, OrdStatus, Side
+from rtes.common.journal import Reader
 from rtes.common.records import Block, decode_block
 from rtes.common.refdata import Accounts, Instruments, Limits, load_accounts, load_instruments
-from rtes.common.storage import Reader
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
 
@@ -87,6 +88,7 @@ class Raw:
 
     def __init__(self, mesh: Mesh, account: str) -> None:
         self.account = account
+        self._received: deque[m.Outbound] = deque()
         self._context = zmq.Context()
         endpoint = mesh.config.exchange.orders_endpoint
         self._socket = open_socket(endpoint, Credentials.of(account, mesh.paths), self._context)
@@ -99,13 +101,15 @@ class Raw:
         self._socket.send(message if isinstance(message, bytes) else m.encode(message))
 
     def receive(self) -> m.Outbound:
-        """The first message of the next frame."""
-        assert self._socket.poll(20_000), "no answer"
-        frame = self._socket.recv()
-        try:
-            return _decode_reports(frame)[0]
-        except msgspec.ValidationError:
-            return _decode_report(frame)
+        """The next message."""
+        if not self._received:
+            assert self._socket.poll(20_000), "no answer"
+            frame = self._socket.recv()
+            try:
+                self._received += _decode_reports(frame)
+            except msgspec.ValidationError:
+                self._received.append(_decode_report(frame))
+        return self._received.popleft()
 
     def ask(self, message: m.Inbound | list[m.Inbound] | bytes) -> m.Outbound:
         self.send(message)

@@ -6,11 +6,12 @@ Exit code: 64 configuration.
 import sys
 
 from rtes.common import feed, service
+from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
 from rtes.common.loop import Loop
-from rtes.common.refdata import Account
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
 from rtes.common.sockets import refuses_unknown_key
 from rtes.services.gateway import core as gateway
+from rtes.services.gateway.door import account_finder
 from rtes.services.gateway.limits import GatewayLimits
 
 
@@ -18,23 +19,21 @@ def main() -> int:
     start = service.boot("gateway")
     shard, config, paths = start.shard, start.config, start.paths
     mesh, session = config.mesh, config.session
-    by_name = {a.name: a for a in start.accounts}
     curve = start.curve_server()
-
-    def account_of(user: str, name: str) -> Account | None:
-        account = by_name.get(name)
-        if account is None or (curve is not None and account.public_key != user):
-            return None
-        return account
-
+    account_of = account_finder(start.accounts, check_keys=curve is not None)
     limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
     core = gateway.GatewayCore(
         shard, start.epoch, start.instruments, start.accounts, account_of, limits,
         mesh.risk_shards, mesh.matcher_shards,
     )  # fmt: skip
+    try:
+        reserve_files(TOTAL_MAX)
+    except TooFewFilesError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return service.EXIT_CONFIG
     sockets = start.sockets()
     endpoint = config.exchange.orders_endpoint
-    sockets.router(gateway.CLIENTS, endpoint, curve)
+    sockets.router(gateway.CLIENTS, endpoint, curve, tell_lost=True)
     core.refuses_unknown_keys = curve is None or refuses_unknown_key(endpoint, curve.public_key)
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]

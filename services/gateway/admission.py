@@ -17,6 +17,8 @@ from rtes.common.messages import (
 )
 from rtes.common.refusals import Code, explain
 
+UNREADABLE_CODES: Final = (Code.MALFORMED, Code.TOO_LARGE)  # what no honest client sends
+
 # what decoding of hostile bytes raises: not all of it is msgspec's own error
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, OverflowError)
 

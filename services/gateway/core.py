@@ -3,33 +3,28 @@
 Invariants: a message is taken only from the key that logged on; what is taken stays in its lane
 until the matcher's feed acknowledges it, whatever dies in between; a report reaches a
 participant exactly as the matcher journaled it. A full lane or a full session is told BUSY at
-once; cancels keep a reserve of both.
+once; cancels keep a reserve of both. Whatever is sent, memory stays bounded.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from msgspec.structs import astuple
-from rtes.common import feed, link
+from rtes.common import feed
 from rtes.common import messages as m
 from rtes.common.loop import Send, Vitals
-from rtes.common.records import (
-    CMD_DISCONNECT,
-    CMD_LOGON,
-    NOTICE_LOGON,
-    Block,
-    Command,
-    decode,
-    encode,
-    home_shard,
-)
+from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, encode, home_shard
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code, explain
-from rtes.common.riskwire import QUERY, TOPIC_ANSWER
+from rtes.common.riskwire import TOPIC_ANSWER
 from rtes.services.gateway import admission
-from rtes.services.gateway.lanes import Lanes
-from rtes.services.gateway.limits import GatewayLimits
-from rtes.services.gateway.sessions import OPEN, PENDING, Session, Sessions
+from rtes.services.gateway.answers import may_ask_about, positions_query, security_list
+from rtes.services.gateway.door import Door
+from rtes.services.gateway.lanes import Lanes, fullest
+from rtes.services.gateway.limits import FLOOD_NS, NOT_OPEN, READ_ONLY, Full, GatewayLimits
+from rtes.services.gateway.routes import ROUTES, Route
+from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
+from rtes.services.gateway.vitals import Counts, vitals
 
 CLIENTS: Final = 1  # channel (ROUTER): participants
 FEED: Final = 2  # channel: blocks and status of all matchers
@@ -38,23 +33,8 @@ RISK: Final = 10  # channel of risk shard 0
 ARCHIVE: Final = 50  # channel of the archive of shard 0
 
 
-class Route(NamedTuple):
-    """How a sequenced message travels: cancels keep a reserve, some go to every shard."""
-
-    tag: str
-    cancel: bool = False
-    to_all: bool = False
-
-
-ROUTES: Final[dict[type, Route]] = {
-    m.NewOrderSingle: Route("D"),
-    m.OrderCancelRequest: Route("F", cancel=True),
-    m.OrderCancelReplaceRequest: Route("G"),
-    m.OrderMassCancelRequest: Route("q", cancel=True, to_all=True),
-    m.OrderStatusRequest: Route("H"),
-    m.OrderMassStatusRequest: Route("AF", to_all=True),
-    m.PartyActionRequest: Route("DH", to_all=True),
-}
+# An empty frame to a participant ends its connection: see common/sockets.py.
+HANG_UP: Final = b""
 
 
 class GatewayCore:
@@ -84,9 +64,11 @@ class GatewayCore:
         self._sessions = Sessions(epoch << 16 & (1 << 62) - 1)
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
+        self._door = Door(limits)
         self._risk_epochs: dict[int, int] = {}
+        self._read_only: dict[int, bool] = {}  # by matcher shard
         self._wall_ns = 0  # business time, stamped on commands; now_ns is for whatever waits
-        self._orders = self._cancels = self._busy_count = self._rejects = self._reports = 0
+        self._counts = Counts()
 
     # ------------------------------------------------------------ inward
 
@@ -105,106 +87,126 @@ class GatewayCore:
             for frame in frames:
                 self._archive(frame, now_ns)
 
-    def _client(self, routing_id: bytes, user: str, frame: bytes, now_ns: int) -> None:
+    def _client(self, routing_id: bytes, user: str, frame: bytes | None, now_ns: int) -> None:
         session = self._sessions.by_routing_id.get(routing_id)
+        if frame is None:  # the connection is gone
+            if session is not None:
+                self.close(session)
+            return
         messages, rejects = admission.read(frame)
-        if session is not None:
-            if session.user != user:
-                self._tell(routing_id, m.Logout("another key opened this session"))
-                return
-            session.received_ns = now_ns
-            session.tested = False
-            if not session.take_tokens(len(messages), self._limits.messages_per_s_max, now_ns):
-                self._throttle(session, messages)
-                return
-        for reject in rejects:
-            self._rejects += 1
-            self._tell(routing_id, reject)
-        for message in messages:
-            if session is None:
-                session = self._before_logon(routing_id, user, message, now_ns)
-            elif (route := ROUTES.get(type(message))) is not None:
-                self._order(session, message, route)
-            else:
-                self._other(session, message, now_ns)
+        key = user or routing_id
+        turned = self._door.turn_away(key, messages, rejects, now_ns)
+        if turned is not None:
+            self._tell_all(routing_id, turned.told)
+            if turned.hang_up:
+                self._drop(session, routing_id)
+        elif session is None:
+            self._stranger(routing_id, user, messages, rejects, now_ns)
+        elif session.user != user:
+            self._hang_up(session, m.Logout("another key opened this session"), now_ns)
+        else:
+            self._participant(session, messages, rejects, now_ns)
 
-    def _throttle(self, session: Session, messages: list[m.Inbound]) -> None:
-        """Over the session's rate: nothing is taken but cancels, which always pass."""
+    def _stranger(
+        self,
+        routing_id: bytes,
+        user: str,
+        messages: list[m.Inbound],
+        rejects: list[m.Reject],
+        now_ns: int,
+    ) -> None:
+        """No session: only Logon opens one, and only for the account of the key."""
+        at = next((i for i, x in enumerate(messages) if type(x) is m.Logon), len(messages))
+        told = self._door.strangers(user or routing_id, messages[:at], rejects, now_ns)
+        self._tell_all(routing_id, told)
+        if at < len(messages):
+            session = self._logon_request(routing_id, user, messages[at], now_ns)
+            if session is not None:
+                self._take(session, messages[at + 1 :], now_ns)
+
+    def _participant(
+        self, session: Session, messages: list[m.Inbound], rejects: list[m.Reject], now_ns: int
+    ) -> None:
+        session.heard(now_ns)
+        limits, count = self._limits, len(messages) + len(rejects) or 1
+        if session.take_tokens(count, limits.messages_per_s_max, limits.burst, now_ns):
+            self._tell_all(session.routing_id, rejects)
+            self._take(session, messages, now_ns)
+        else:
+            self._throttle(session, messages, rejects, now_ns)
+
+    def _take(self, session: Session, messages: Sequence[m.Inbound], now_ns: int) -> None:
+        refusals = []
+        for message in messages:
+            if (route := ROUTES.get(type(message))) is None:
+                self._other(session, message, now_ns)
+            elif (refusal := self._order(session, message, route)) is not None:
+                refusals.append(refusal)
+        self._tell_all(session.routing_id, refusals)
+
+    def _throttle(
+        self, session: Session, messages: list[m.Inbound], rejects: list[m.Reject], now_ns: int
+    ) -> None:
+        """Over the session's rate: nothing is taken but cancels; for too long: it is closed."""
         limit = self._limits.messages_per_s_max
+        count = len(messages) + len(rejects)
+        after_ms = session.tokens_after_ms(count, limit)
+        refusals: list[m.Outbound] = [*rejects]
+        refusal: m.BusinessMessageReject | None
         for message in messages:
             route = ROUTES.get(type(message))
             if route is not None and route.cancel:
-                self._order(session, message, route)
+                refusal = self._order(session, message, route)
             else:
-                refusal = admission.refuse(message, Code.THROTTLED, limit, len(messages), 1_000)
-                self._tell(session.routing_id, refusal)
+                refusal = admission.refuse(message, Code.THROTTLED, limit, count, after_ms)
+            refusals += [refusal] if refusal is not None else []
+        self._tell_all(session.routing_id, refusals)
+        if session.over_rate(now_ns) >= FLOOD_NS:
+            self._counts.floods += 1
+            self._hang_up(session, m.Logout(explain(Code.THROTTLED, limit, count)), now_ns)
 
-    def _before_logon(
-        self, routing_id: bytes, user: str, message: m.Inbound, now_ns: int
+    def _logon_request(
+        self, routing_id: bytes, user: str, message: Any, now_ns: int
     ) -> Session | None:
-        """Only Logon opens a session, and only for the account of the key."""
-        if type(message) is not m.Logon:
-            self._tell(routing_id, admission.refuse(message, Code.NOT_LOGGED_ON))
-            return None
-        if message.protocol_version not in (m.PROTOCOL_VERSION, m.PROTOCOL_VERSION - 1):
-            value = message.protocol_version
-            refusal = admission.refuse(message, Code.VERSION, m.PROTOCOL_VERSION, value)
-            self._tell(routing_id, refusal)
-            return None
+        """Open a session, or say why not."""
         account = self._account_of(user, message.sender_comp_id)
-        if account is None:
-            self._tell(routing_id, admission.refuse(message, Code.NOT_AUTHORIZED))
+        lanes = self._lanes.of_account(account.id) if account is not None else []
+        full = self._door.refusal(message, account, fullest(lanes), len(self._sessions))
+        if account is None or full is not None:
+            self._tell(routing_id, admission.refuse(message, *(full or NOT_OPEN)))
             return None
-        if len(self._sessions) >= self._limits.sessions_max:
-            limit = self._limits.sessions_max
-            self._tell(routing_id, admission.refuse(message, Code.BUSY, limit, limit, 1_000))
-            return None
-        lanes = self._lanes.of_account(account.id)
+        if (pending := self._sessions.pending(account.id)) is not None:
+            self._replace(pending, now_ns)
         session = self._sessions.add(routing_id, user, account, lanes, now_ns)
-        self._sequence_logon(session, message)
+        session.ask_turn(message, self._gateway, self._wall_ns)
         return session
 
-    def _sequence_logon(self, session: Session, message: m.Logon) -> None:
-        """The home shard gives the logon its place among the account's; then all shards know."""
-        session.heart_bt_ns = message.heart_bt_int * 1_000_000_000
-        session.settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
-        home = home_shard(session.account.id, len(session.lanes))
-        session.lanes[home].batch.append(self._logon_command(session, turn=0))
-
-    def _logon_command(self, session: Session, turn: int) -> Command:
-        start = (CMD_LOGON, session.account.id, self._wall_ns, 0, self._gateway, session.number)
-        return (*start, *session.settings, turn)
-
-    def _order(self, session: Session, message: Any, route: Route) -> None:
-        """The path of every message that the matcher sequences."""
-        tag, cancel, to_all = route
-        lane = session.lanes[0 if to_all else self._shard_of.get(message.symbol, 0)]
-        if (refusal := self._busy(session, lane.held, cancel)) is not None:
-            self._busy_count += 1
-            self._tell(session.routing_id, admission.refuse(message, *refusal))
-            return
-        if cancel:
-            self._cancels += 1
+    def _order(
+        self, session: Session, message: Any, route: Route
+    ) -> m.BusinessMessageReject | None:
+        """The path of every message that the matcher sequences; returns why it is not taken."""
+        shard = 0 if route.to_all else self._shard_of.get(message.symbol, 0)
+        lane = session.lanes[shard]
+        if session.state != OPEN:  # not confirmed yet, or closed by a message before this one
+            full: Full | None = NOT_OPEN
+        elif route.opens and self._read_only.get(shard):
+            full = READ_ONLY
         else:
-            self._orders += 1
-        command = (tag, session.account.id, self._wall_ns, *astuple(message))
-        if to_all:
+            held = fullest(session.lanes) if route.to_all else lane.held
+            full = self._limits.full(held, session.in_flight, route)
+        if full is not None:
+            self._counts.busy += 1
+            return admission.refuse(message, *full)
+        if route.cancel:
+            self._counts.cancels += 1
+        else:
+            self._counts.orders += 1
+        command = (route.tag, session.account.id, self._wall_ns, *astuple(message))
+        if route.to_all:
             session.to_all_shards(command)
         else:
             lane.batch.append(command)
         session.in_flight += 1
-
-    def _busy(
-        self, session: Session, held: int, cancel: bool
-    ) -> tuple[Code, int, int, int] | None:
-        """(code, limit, value, retry_after_ms) when the session or its lane is full."""
-        limits = self._limits
-        if session.state == PENDING:
-            return Code.NOT_LOGGED_ON, 0, 0, 10
-        if held >= limits.lane_window * (1.0 if cancel else limits.orders_share):
-            return Code.BUSY, limits.lane_window, held, 10
-        if session.in_flight >= limits.credit * (2 if cancel else 1):
-            return Code.BUSY, limits.credit, session.in_flight, 10
         return None
 
     def _other(self, session: Session, message: m.Inbound, now_ns: int) -> None:
@@ -213,64 +215,51 @@ class GatewayCore:
             case m.TestRequest():
                 self._tell_session(session, m.Heartbeat(message.test_req_id), now_ns)
             case m.ResendRequest():
-                self._history(session, message)
+                self._history(session, message, now_ns)
             case m.SecurityListRequest():
-                self._security_list(session, message, now_ns)
+                rows = security_list(message.security_req_id, self._instruments)
+                session.sent_ns = now_ns
+                self._tell_all(session.routing_id, rows)
             case m.RequestForPositions():
                 self._positions(session, message)
             case m.Logout():
                 self._tell_session(session, m.Logout("goodbye"), now_ns)
                 self.close(session)
-            case m.Logon():  # the answer was lost: it comes again
-                self._sequence_logon(session, message)
+            case m.Logon() if session.state != CLOSED:  # the answer was lost: it comes again
+                full = self._door.full(fullest(session.lanes))
+                if full is None:
+                    session.ask_turn(message, self._gateway, self._wall_ns)
+                else:
+                    self._tell(session.routing_id, admission.refuse(message, *full))
 
-    def _history(self, session: Session, message: m.ResendRequest) -> None:
-        if message.appl_id in self._matchers:
-            request = feed.history_request(
-                message.appl_id, session.account.id, message.begin_seq_no, session.number
-            )
-            self.outbox.append((ARCHIVE + message.appl_id, None, request))
-
-    def _security_list(
-        self, session: Session, message: m.SecurityListRequest, now_ns: int
-    ) -> None:
-        total = len(self._instruments)
-        for i in self._instruments:
-            row = m.SecurityList(
-                message.security_req_id,
-                total,
-                i.symbol,
-                i.shard,
-                i.tick_size,
-                i.lot_size,
-                i.currency,
-                i.min_price_increment,
-                i.round_lot,
-                i.min_trade_vol,
-                i.max_trade_vol,
-                i.reference_price,
-            )
-            self._tell_session(session, row, now_ns)
+    def _history(self, session: Session, message: m.ResendRequest, now_ns: int) -> None:
+        shard = message.appl_id
+        if shard not in self._matchers:
+            return
+        if not session.may_resend(shard, now_ns):
+            refusal = admission.refuse(message, Code.BUSY, 1, 1, 50)
+            self._tell(session.routing_id, refusal)
+            return
+        account, number = session.account.id, session.number
+        request = feed.history_request(shard, account, message.begin_seq_no, number)
+        self.outbox.append((ARCHIVE + shard, None, request))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
-        account = session.account
-        if message.account not in ("", account.name):
-            other = self._accounts.get(message.account)
-            if account.role != "operator" or other is None:
-                refusal = admission.refuse(message, Code.NOT_AUTHORIZED)
-                self._tell(session.routing_id, refusal)
-                return
-            account = other
-        stamp = link.HEADER.pack(QUERY, self._gateway, 0, 0)
-        body = encode((session.number, account.id, message.pos_req_id))
-        self.outbox.append((RISK + account.id % self._risks, None, stamp + body))
+        account = self._accounts.get(message.account or session.account.name)
+        if account is None or not may_ask_about(session.account, account):
+            self._tell(session.routing_id, admission.refuse(message, Code.NOT_AUTHORIZED))
+            return
+        query = positions_query(self._gateway, session.number, account.id, message.pos_req_id)
+        self.outbox.append((RISK + account.id % self._risks, None, query))
 
     # ------------------------------------------------------------ outward
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
-        blocks, _status = self._followers.take(frame)
+        blocks, status = self._followers.take(frame)
         for block in blocks:
             self._block(block, now_ns)
+        if status is not None:
+            self._read_only[status.shard] = status.read_only
 
     def _block(self, block: Block, now_ns: int) -> None:
         """Acknowledge our lanes, follow logons, hand each account its reports."""
@@ -286,7 +275,7 @@ class GatewayCore:
             if session is not None:
                 session.in_flight = max(0, session.in_flight - answered)
                 session.sent_ns = now_ns
-                self._reports += reports
+                self._counts.reports += reports
                 self.outbox.append((CLIENTS, session.routing_id, data))
 
     def _logon(self, notice: Any, now_ns: int) -> None:
@@ -296,16 +285,15 @@ class GatewayCore:
         present = self._sessions.by_account.get(account)
         if session is not None:
             present = self._sessions.open(session)
-            session.turn = turn
-            home = home_shard(account, len(session.lanes))
-            for shard, lane in enumerate(session.lanes):
-                if shard != home:
-                    lane.batch.append(self._logon_command(session, turn))
+            session.take_turn(turn, self._gateway, self._wall_ns)
         elif gateway == self._gateway:
             self._disconnect(account, turn)  # it was closed before it was confirmed
         if present is not None and present is not session:
-            self._tell_session(present, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)
-            self._sessions.remove(present)
+            self._replace(present, now_ns)
+
+    def _replace(self, session: Session, now_ns: int) -> None:
+        self._tell_session(session, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)
+        self._sessions.remove(session)
 
     def _risk(self, frame: bytes, now_ns: int) -> None:
         if frame[:1] == TOPIC_ANSWER:
@@ -344,19 +332,29 @@ class GatewayCore:
         for session in list(self._sessions.by_routing_id.values()):
             if session.state == OPEN and now_ns - session.sent_ns >= session.heart_bt_ns:
                 self._tell_session(session, m.Heartbeat(), now_ns)
-            silent_ns = now_ns - session.received_ns
-            if silent_ns > 2 * session.heart_bt_ns:
-                self._tell_session(session, m.Logout("nothing heard for two intervals"), now_ns)
-                self.close(session)
-            elif silent_ns > 1.2 * session.heart_bt_ns and not session.tested:
-                session.tested = True
+            silence = session.silence(now_ns)
+            if silence:
+                text = "nothing heard for two intervals"
+                self._hang_up(session, m.Logout(text), now_ns)
+            elif silence is False:
                 self._tell_session(session, m.TestRequest("alive"), now_ns)
+        self._door.tick(now_ns)
 
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
         session = self._sessions.by_routing_id.get(routing_id)
         if session is not None:
+            self._drop(session, routing_id)
+
+    def _hang_up(self, session: Session, last_word: m.Logout, now_ns: int) -> None:
+        self._tell_session(session, last_word, now_ns)
+        self._drop(session, session.routing_id)
+
+    def _drop(self, session: Session | None, routing_id: bytes) -> None:
+        """End a connection, and its session if it has one."""
+        if session is not None:
             self.close(session)
+        self.outbox.append((CLIENTS, routing_id, HANG_UP))
 
     def close(self, session: Session) -> None:
         """End a session and let the matcher cancel what it was asked to."""
@@ -377,34 +375,23 @@ class GatewayCore:
     def _tell(self, routing_id: bytes, message: m.Outbound) -> None:
         self.outbox.append((CLIENTS, routing_id, m.encode(message)))
 
+    def _tell_all(self, routing_id: bytes, messages: Sequence[m.Outbound]) -> None:
+        """In one frame."""
+        if messages:
+            frame = m.encode(messages[0] if len(messages) == 1 else messages)
+            self.outbox.append((CLIENTS, routing_id, frame))
+
     def _tell_session(self, session: Session, message: m.Outbound, now_ns: int) -> None:
         session.sent_ns = now_ns
         self._tell(session.routing_id, message)
 
     def vitals(self) -> Vitals:
-        knows_risk = len(self._risk_epochs) == self._risks
-        placed = self._followers.caught_up
-        return Vitals(
-            ready=knows_risk and placed and self.refuses_unknown_keys,
-            checks={
-                "tcp_gateway": {
-                    "ok": self.refuses_unknown_keys,
-                    "detail": "an unknown key is refused"
-                    if self.refuses_unknown_keys
-                    else "not yet shown that an unknown key is refused",
-                },
-                "risk_link": {"ok": knows_risk, "detail": f"{len(self._risk_epochs)} heard"},
-                "feed": {"ok": placed, "detail": "follows" if placed else "behind"},
-            },
-            counters={
-                "rtes_orders_total": self._orders,
-                "rtes_cancels_total": self._cancels,
-                "rtes_busy_total": self._busy_count,
-                "rtes_rejects_total": self._rejects,
-                "rtes_reports_total": self._reports,
-            },
-            gauges={
-                "rtes_sessions": len(self._sessions),
-                "rtes_queue_depth": self._lanes.held,
-            },
+        return vitals(
+            self.refuses_unknown_keys,
+            len(self._risk_epochs),
+            self._risks,
+            self._followers.caught_up,
+            [shard for shard, read_only in self._read_only.items() if read_only],
+            {**self._counts.counters(), **self._door.counters()},
+            {"rtes_sessions": len(self._sessions), "rtes_queue_depth": self._lanes.held},
         )

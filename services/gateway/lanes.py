@@ -4,7 +4,7 @@ A lane is the path through one risk shard to one matcher shard. Within it comman
 order, whatever is lost or restarted on the way.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rtes.common import link
@@ -35,6 +35,11 @@ class Lane:
         return self.sender.weight + len(self.batch)
 
 
+def fullest(lanes: Sequence[Lane]) -> int:
+    """Commands held by the one that holds most."""
+    return max((lane.held for lane in lanes), default=0)
+
+
 class Lanes:
     """All lanes of one gateway. Frames come out as (risk shard, frame)."""
 
@@ -51,8 +56,7 @@ class Lanes:
         """An account's lanes by matcher shard; it always passes the same risk shard."""
         risk_shard = account % self._risk_shards
         return [
-            self._lanes[lane_of(self._gateway, risk_shard, s)]
-            for s in range(self._matcher_shards)
+            self._lanes[lane_of(self._gateway, risk_shard, s)] for s in range(self._matcher_shards)
         ]
 
     @property

@@ -1,6 +1,30 @@
-"""The gateway's limits, each with its unit and reason."""
+"""The gateway's limits, each with its unit and reason. Full is told at once, never waited out."""
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from rtes.common.messages import BATCH_MESSAGES_MAX
+from rtes.common.refusals import Code
+from rtes.services.gateway.routes import Route
+
+RETRY_MS: Final = 10  # a lane or a session empties within a few batches
+LOGON_RETRY_MS: Final = 1_000
+FLOOD_NS: Final = 5_000_000_000  # over the rate for that long ends the session
+FLOOD_PAUSE_NS: Final = 1_000_000_000  # within the rate for that long begins anew
+RESEND_NS: Final = 50_000_000  # between two ResendRequests to one shard: each reads the disk
+
+
+class Full(NamedTuple):
+    """Why nothing is taken now."""
+
+    code: Code
+    limit: int = 0
+    value: int = 0
+    retry_after_ms: int = 0
+
+
+NOT_OPEN: Final = Full(Code.NOT_LOGGED_ON, 0, 0, RETRY_MS)
+READ_ONLY: Final = Full(Code.READ_ONLY, 0, 0, 1_000)  # a disk is not emptied in milliseconds
 
 
 @dataclass(frozen=True)
@@ -12,3 +36,16 @@ class GatewayLimits:
     messages_per_s_max: int  # of one session
     lane_window: int = 16_384  # requests a lane may hold; beyond it clients are told BUSY
     orders_share: float = 0.9  # of the window; the rest is kept for cancels
+
+    @property
+    def burst(self) -> int:
+        """Messages at once: a second's worth, but at least one whole batch."""
+        return max(self.messages_per_s_max, BATCH_MESSAGES_MAX)
+
+    def full(self, held: int, in_flight: int, route: Route) -> Full | None:
+        """Whether a lane that holds so much, or a session with so much in flight, is full."""
+        if held >= self.lane_window * (1.0 if route.cancel else self.orders_share):
+            return Full(Code.BUSY, self.lane_window, held, RETRY_MS)
+        if in_flight >= self.credit * (2 if route.cancel else 1):
+            return Full(Code.BUSY, self.credit, in_flight, RETRY_MS)
+        return None

@@ -1,17 +1,21 @@
 """Sessions: which connection speaks for which account, and how much it may have in flight.
 
 Invariants: a session belongs to one key and one account for its whole life; an account has at
-most one open session, the newest; a routing id alone proves nothing, the key of each frame does.
+most one open and one pending session, the newest; a routing id alone proves nothing, the key of
+each frame does.
 """
 
 from typing import Final
 
-from rtes.common.records import Command
+from rtes.common.messages import Logon
+from rtes.common.records import CMD_LOGON, Command, home_shard
 from rtes.common.refdata import Account
 from rtes.services.gateway.lanes import Lane
+from rtes.services.gateway.limits import FLOOD_PAUSE_NS, RESEND_NS
 
 PENDING: Final = 0  # logged on, the matcher has not confirmed it yet
 OPEN: Final = 1
+CLOSED: Final = 2
 
 
 class Session:
@@ -25,12 +29,15 @@ class Session:
         "in_flight",
         "lanes",
         "number",
+        "over_ns",
         "received_ns",
+        "resent_ns",
         "routing_id",
         "sent_ns",
         "settings",
         "state",
         "tested",
+        "throttled_ns",
         "turn",
         "user",
     )
@@ -59,21 +66,74 @@ class Session:
         self.tested = False
         self.turn = 0  # its place among the account's sessions; 0: not confirmed yet
         self.settings = (0, 0)  # cancel_on_disconnect, heart_bt_int
+        self.throttled_ns = 0  # when it was last over its rate
+        self.over_ns = 0  # since when it has been, without a pause
+        self.resent_ns: dict[int, int] = {}  # matcher shard -> when it last asked for reports
+
+    def heard(self, now_ns: int) -> None:
+        self.received_ns = now_ns
+        self.tested = False
+
+    def ask_turn(self, message: Logon, gateway: int, wall_ns: int) -> None:
+        """The home shard gives the logon its place among the account's, and answers it."""
+        self.heart_bt_ns = message.heart_bt_int * 1_000_000_000
+        self.settings = (int(message.cancel_on_disconnect), message.heart_bt_int)
+        self._logon(home_shard(self.account.id, len(self.lanes)), gateway, wall_ns, turn=0)
+
+    def take_turn(self, turn: int, gateway: int, wall_ns: int) -> None:
+        """The home shard gave it: now all shards know."""
+        self.turn = turn
+        home = home_shard(self.account.id, len(self.lanes))
+        for shard in range(len(self.lanes)):
+            if shard != home:
+                self._logon(shard, gateway, wall_ns, turn)
+
+    def _logon(self, shard: int, gateway: int, wall_ns: int, turn: int) -> None:
+        start = (CMD_LOGON, self.account.id, wall_ns, 0, gateway, self.number)
+        self.lanes[shard].batch.append((*start, *self.settings, turn))
 
     def to_all_shards(self, command: Command) -> None:
         """For what concerns every matcher shard."""
         for lane in self.lanes:
             lane.batch.append(command)
 
-    def take_tokens(self, count: int, per_s: int, now_ns: int) -> bool:
-        """Token bucket of one second's worth; False when count is more than is left."""
+    def take_tokens(self, count: int, per_s: int, burst: int, now_ns: int) -> bool:
+        """Token bucket that holds burst; False when count is more than is left."""
         refill = (now_ns - self.bucket_ns) * per_s / 1e9
-        self.bucket = min(float(per_s), self.bucket + max(0.0, refill))
+        self.bucket = min(float(burst), self.bucket + max(0.0, refill))
         self.bucket_ns = now_ns
         if self.bucket < count:
             return False
         self.bucket -= count
         return True
+
+    def tokens_after_ms(self, count: int, per_s: int) -> int:
+        """When take_tokens would have count."""
+        return int((count - self.bucket) * 1_000 / per_s) + 1
+
+    def over_rate(self, now_ns: int) -> int:
+        """It is over its rate once more; returns for how long it has been, in nanoseconds."""
+        if not self.over_ns or now_ns - self.throttled_ns >= FLOOD_PAUSE_NS:
+            self.over_ns = now_ns
+        self.throttled_ns = now_ns
+        return now_ns - self.over_ns
+
+    def may_resend(self, shard: int, now_ns: int) -> bool:
+        """Whether it may ask for reports again; each time costs a read of the journal."""
+        if now_ns - self.resent_ns.get(shard, now_ns - RESEND_NS) < RESEND_NS:
+            return False
+        self.resent_ns[shard] = now_ns
+        return True
+
+    def silence(self, now_ns: int) -> bool | None:
+        """True: it has been silent for too long; False: time to ask whether it is there."""
+        silent_ns = now_ns - self.received_ns
+        if silent_ns > 2 * self.heart_bt_ns:
+            return True
+        if silent_ns > 1.2 * self.heart_bt_ns and not self.tested:
+            self.tested = True
+            return False
+        return None
 
 
 class Sessions:
@@ -83,6 +143,7 @@ class Sessions:
         self.by_routing_id: dict[bytes, Session] = {}
         self.by_account: dict[int, Session] = {}  # open, or pending when none is open
         self._by_number: dict[int, Session] = {}
+        self._pending: dict[int, Session] = {}  # by account
         self._next_number = first_number
 
     def __len__(self) -> int:
@@ -96,7 +157,12 @@ class Sessions:
         self._next_number += 1
         self.by_routing_id[routing_id] = session
         self._by_number[session.number] = session
+        self._pending[account.id] = session
         return session
+
+    def pending(self, account: int) -> Session | None:
+        """The account's session that the matcher has not confirmed."""
+        return self._pending.get(account)
 
     def find(self, number: int) -> Session | None:
         return self._by_number.get(number)
@@ -105,11 +171,18 @@ class Sessions:
         """Make session its account's; returns the one it replaces."""
         replaced = self.by_account.get(session.account.id)
         session.state = OPEN
+        self._settled(session)
         self.by_account[session.account.id] = session
         return replaced if replaced is not session else None
 
     def remove(self, session: Session) -> None:
+        session.state = CLOSED
+        self._settled(session)
         self.by_routing_id.pop(session.routing_id, None)
         self._by_number.pop(session.number, None)
         if self.by_account.get(session.account.id) is session:
             del self.by_account[session.account.id]
+
+    def _settled(self, session: Session) -> None:
+        if self._pending.get(session.account.id) is session:
+            del self._pending[session.account.id]

@@ -26,6 +26,8 @@ PER_S = 1_500
 NOT_RAISED = {
     Code.OK: "no refusal",
     Code.POISONED: "the matcher sets no order aside yet",
+    Code.READ_ONLY: "tests/hostile/test_read_only.py",
+    Code.BANNED: "tests/hostile/test_unreadable.py",
 }
 OTHERWISE = {
     Code.REPLACED_SESSION: "test_replaced_session",
