@@ -207,6 +207,7 @@ class Journal:
     def _open(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR)
         self._end = os.fstat(self._fd).st_size
+        self._dirty = True  # who wrote it may have died before its sync: sync before it is told
         if self.torn_bytes:  # zeroed, not truncated: readers have the file mapped
             os.pwrite(self._fd, bytes(self.torn_bytes), self._offset)
             os.fsync(self._fd)

@@ -55,10 +55,14 @@ class ArchiveCore:
     def _feed(self, frame: bytes) -> None:
         if frame[:1] == feed.TOPIC_STATUS:
             status = feed.Status(frame)
-            self._epoch = max(self._epoch, status.epoch)
-            self._head_seq = max(self._head_seq, status.head_seq)
+            if status.epoch >= self._epoch:
+                self._epoch = status.epoch
+                self._head_seq = max(self._head_seq, status.head_seq)
             return
-        _, _epoch, first_seq, commands = feed.HEADER.unpack_from(frame, 1)
+        _, epoch, first_seq, commands = feed.HEADER.unpack_from(frame, 1)
+        if epoch < self._epoch:
+            return  # of a fenced matcher
+        self._epoch = epoch
         self._head_seq = max(self._head_seq, first_seq + commands - 1)
         if first_seq == self._indexed_seq + 1:
             self._index(first_seq, commands, frame[1 + feed.HEADER.size :])

@@ -1,5 +1,6 @@
 """The journal: what was appended comes back; torn tails are cut; damage stops the start."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
                 read(copy)
         else:
             assert read(copy)[0] == payloads[:2]
+
+
+def test_what_is_recovered_is_synced_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer may have died between append and sync."""
+    journal = Journal(tmp_path, 0, 4_096, 0)
+    assert list(journal.recover()) == []
+    journal.append(1, 1, 1, b"not synced")
+    successor = Journal(tmp_path, 0, 4_096, 0)
+    assert len(list(successor.recover())) == 1
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    successor.sync(1)
+    assert len(synced) == 1
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
