@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 from rtes.client.errors import RtesError
-from rtes.common.config import ConfigError
+from rtes.common.errors import OperatorError
 
 
 class Lazy(NamedTuple):
@@ -37,7 +37,12 @@ COMMANDS: Final = {
     "replay": Lazy("rtes.client.replay", "replay", "Send a LOBSTER message file."),
     "setup": Lazy("rtes.control.commands", "setup", "Make missing accounts and keys."),
     "paths": Lazy("rtes.control.commands", "paths", "Say where run-time state lies."),
-    "config": Lazy("rtes.client.cli_tools", "config", "Check or show the configuration."),
+    "config": Lazy("rtes.control.cli_config", "config", "Check or show the configuration."),
+    "keys": Lazy("rtes.control.cli_config", "keys", "Encryption keys: make, list, rotate."),
+    "participants": Lazy("rtes.control.cli_admin", "participants", "Add or revoke participants."),
+    "access": Lazy("rtes.control.cli_admin", "access", "Grant or revoke operators' roles."),
+    "audit": Lazy("rtes.control.cli_admin", "audit", "Read and check the audit log."),
+    "certs": Lazy("rtes.control.cli_admin", "certs", "Certificates for HTTPS."),
     "version": Lazy("rtes.client.cli_tools", "version", "Print the version."),
     "completion": Lazy("rtes.client.cli_tools", "completion", "Print a shell's completion."),
 }
@@ -73,7 +78,7 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click leaves quietly
-        except (RtesError, ConfigError, OSError) as error:
+        except (RtesError, OperatorError, OSError) as error:
             raise click.ClickException(str(error)) from None
 
 

@@ -1,4 +1,4 @@
-"""`rtes status`, `config`, `version` and `completion`: about the exchange and the tool itself.
+"""`rtes status`, `version` and `completion`: about the exchange and the tool itself.
 
 status asks the exchange's health page over HTTP; nothing here logs on.
 """
@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import click
 from click.shell_completion import get_completion_class
-from rtes.client.cli_common import Setting, shared, show_table, told
+from rtes.client.cli_common import Setting, shared, show_table
 from rtes.client.errors import NotConnected, RtesError
 from rtes.common import compiled
-from rtes.common.config import Config, load
+from rtes.common.config import Config
 from rtes.common.tls import http_connection
 
 TIMEOUT_S: Final = 5.0
@@ -58,28 +58,6 @@ def _health(config: Config) -> dict[str, Any]:
     if not isinstance(health, dict) or "services" not in health:
         raise RtesError(f"what answers at {config.http_url}/health is not an RTES exchange")
     return health
-
-
-@click.group()
-def config() -> None:
-    """Check or show the configuration."""
-
-
-@config.command()
-@shared(account=None)
-def check(setting: Setting) -> None:
-    """Say whether the configuration can be used, and if not, why."""
-    environment = load(setting.profile).environment
-    value = {"profile": setting.profile, "environment": environment, "ok": True}
-    setting.emit(value, told(f"{setting.profile}: the configuration is good"))
-
-
-@config.command()
-@shared(account=None)
-def show(setting: Setting) -> None:
-    """Print the configuration that holds, defaults and overrides applied."""
-    value = setting.config.model_dump(mode="json")
-    setting.emit(value, told(json.dumps(value, indent=2)))
 
 
 @click.command()

@@ -121,9 +121,9 @@ def _not_ours(name: str, text: str) -> bool:
         return True
     if name.startswith(SHELL_PREFIX):
         return False
-    if _SERVICE_URL.fullmatch(name):
-        return "://" in text
-    return _SERVICE_LINK.fullmatch(name) is not None
+    if _SERVICE_LINK.fullmatch(name):
+        return True
+    return _SERVICE_URL.fullmatch(name) is not None and "://" in text
 
 
 def _meaning(name: str, known: Mapping[str, str]) -> tuple[str | None, str | None]:

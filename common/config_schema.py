@@ -98,6 +98,14 @@ class Journal(_Section):
     durability: Literal["always", "interval", "never"] = "always"
     interval_ms: Annotated[int, Field(ge=1, le=10_000)] = 10
     segment_mib: Annotated[int, Field(ge=1, le=4_096)] = 64
+    snapshot_commands: Annotated[
+        int, Field(ge=1_000, description="commands between snapshots: what a start replays")
+    ] = 250_000
+    snapshot_interval_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+    retention: Annotated[
+        Literal["snapshots", "all"],
+        Field(description="`snapshots` removes segments that no kept snapshot needs"),
+    ] = "snapshots"
 
     @property
     def sync_interval_ns(self) -> int | None:
@@ -139,6 +147,9 @@ class Security(_Section):
     tls_ca_file: Annotated[Path | None, Field(description="none: in run_dir/certs")] = None
     tls_client_auth: Annotated[bool, Field(description="ask clients for certificates")] = False
     tls_key_passphrase: SecretStr | None = None
+    http_token: Annotated[
+        SecretStr | None, Field(description="HTTP pages show details only to who has it")
+    ] = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")
@@ -269,7 +280,10 @@ def json_schema() -> dict[str, Any]:
     schema["title"] = "RTES configuration"
     schema["properties"] = {"$schema": {"type": "string"}, **schema["properties"]}
     envelope = {"type": "string", "pattern": r"^ENC\[v1,AES256_GCM,"}
-    for section in schema["$defs"].values():
-        for name, field in section["properties"].items():
-            section["properties"][name] = {"anyOf": [field, envelope]}
+    settings = {path.split(".")[0] for path in fields()}
+    for name in sorted(settings):
+        reference = schema["properties"][name]["$ref"].rpartition("/")[2]
+        section = schema["$defs"][reference]
+        for field, held in section["properties"].items():
+            section["properties"][field] = {"anyOf": [held, envelope]}
     return schema

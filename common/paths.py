@@ -30,10 +30,22 @@ class Paths:
         self.certs_dir = self.run_dir / "certs"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"
+        self.access_file = self.run_dir / "access.json"
+        self.audit_file = self.run_dir / "audit.jsonl"
+        self.audit_head_file = self.keys_dir / "audit.head"
         self.socket_dir = self._socket_dir()
+        # outside of run_dir, which others may not enter: the kernel says who connects
+        self.control_dir = Path(f"/tmp/rtes-{self._digest()}-control")  # noqa: S108 - see server
+        self.control_socket = self.control_dir / "socket"
 
     def journal_dir(self, shard: int) -> Path:
         return self.run_dir / "journal" / str(shard)
+
+    def snapshots_dir(self, shard: int) -> Path:
+        return self.run_dir / "snapshots" / str(shard)
+
+    def poison_dir(self, shard: int) -> Path:
+        return self.run_dir / "poison" / str(shard)
 
     def key_file(self, name: str) -> Path:
         return self.keys_dir / f"{name}.json"
@@ -61,10 +73,13 @@ class Paths:
     def clean(self) -> None:
         """Remove the sockets; call when no service runs."""
         shutil.rmtree(self.socket_dir, ignore_errors=True)
+        shutil.rmtree(self.control_dir, ignore_errors=True)
 
     def _socket_dir(self) -> Path:
         directory = self.run_dir / "sock"
         if len(os.fsencode(directory)) + 1 + _SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX:
             return directory
-        digest = hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]
-        return Path(f"/tmp/rtes-{digest}")  # noqa: S108 - prepare() checks the owner
+        return Path(f"/tmp/rtes-{self._digest()}")  # noqa: S108 - prepare() checks the owner
+
+    def _digest(self) -> str:
+        return hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:16]

@@ -47,6 +47,7 @@ class Account(_Frozen):
     name: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9._-]+$")]
     role: Role = Role.PARTICIPANT
     public_key: str = ""
+    revoked: bool = False  # the row stays, so that its id and its positions stay its own
     limits: Limits = Limits()
 
 
@@ -67,8 +68,9 @@ class Instruments(_Frozen):
 
 
 class Accounts(_Frozen):
-    """The accounts file."""
+    """The accounts file. environment: where its keys were made."""
 
+    environment: str = ""
     accounts: list[Account]
 
     @model_validator(mode="after")
@@ -88,3 +90,41 @@ def load_instruments(path: Path) -> Instruments:
 def load_accounts(path: Path) -> Accounts:
     """Raises OSError or pydantic.ValidationError."""
     return Accounts.model_validate(json.loads(path.read_text()))
+
+
+class Roster:
+    """The accounts whose keys count, as the accounts file says now.
+
+    Other processes change the file; a look costs one stat. A file that cannot be read leaves the
+    last roster in force, so that a revocation is never undone by an accident."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = (0, 0)
+        self._by_name: dict[str, Account] = {}
+        self._keys: frozenset[str] = frozenset()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Look at the file; True when it had changed."""
+        try:
+            found = self._path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino)
+            if stamp == self._stamp:
+                return False
+            accounts = load_accounts(self._path).accounts
+        except (OSError, ValueError):
+            return False
+        self._stamp = stamp
+        active = [a for a in accounts if not a.revoked]
+        self._by_name = {a.name: a for a in active}
+        self._keys = frozenset(a.public_key for a in active if a.public_key)
+        return True
+
+    def find(self, name: str) -> Account | None:
+        return self._by_name.get(name)
+
+    def knows(self, public_key: str) -> bool:
+        """Whether anybody's key it is; looks at the file first."""
+        self.refresh()
+        return public_key in self._keys

@@ -57,6 +57,8 @@ class Envelope:
                 raise ValueError
             kid, iv, data = found.groups()
             parsed = cls(kid, _bytes(iv), _bytes(data))
+            if str(parsed) != text:  # base64 that has more than one spelling
+                raise ValueError
         except (ValueError, binascii.Error):
             raise SecretError(
                 f"{where} is not an encrypted value; they look like "

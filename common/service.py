@@ -19,7 +19,8 @@ from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
 from rtes.common.loop import HEALTH_CHANNEL
 from rtes.common.paths import Paths
-from rtes.common.refdata import Account, Instrument, load_accounts, load_instruments
+from rtes.common.refdata import Account, Instrument, Roster, load_accounts, load_instruments
+from rtes.common.secrets import read_private
 from rtes.common.sockets import CurveServer, Sockets
 
 EXIT_CONFIG: Final = 64
@@ -35,6 +36,7 @@ class Boot:
     shard: int
     instruments: list[Instrument]
     accounts: list[Account]  # with their effective limits
+    roster: Roster  # whose keys count, as the accounts file says now
     clock: Clock
     epoch: int  # of services without a disk: milliseconds of the start, larger at each start
     lock: int  # held until this process ends
@@ -49,9 +51,8 @@ class Boot:
         """The exchange's key pair and who may connect; None when CURVE is off."""
         if not self.config.security.curve:
             return None
-        pair = json.loads(self.paths.key_file("gateway").read_text())
-        known = {a.public_key for a in self.accounts}
-        return CurveServer(pair["public_key"], pair["secret_key"], known.__contains__)
+        pair = usable("keys", server_key_pair, self.config)
+        return CurveServer(pair["public_key"], pair["secret_key"], self.roster.knows)
 
 
 def boot(service: str, arguments: list[str] | None = None) -> Boot:
@@ -68,10 +69,9 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         paths = Paths(config)
         paths.prepare()
         instruments = load_instruments(Path(config.exchange.instruments)).instruments
-        accounts = [
-            a.model_copy(update={"limits": config.limits_of(a)})
-            for a in load_accounts(paths.accounts_file).accounts
-        ]
+        listed = load_accounts(paths.accounts_file)
+        check_made_for(config, listed.environment, paths.accounts_file)
+        accounts = [a.model_copy(update={"limits": config.limits_of(a)}) for a in listed.accounts]
     except (ConfigError, process.CoreError, OSError, ValueError) as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
@@ -82,7 +82,28 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         raise SystemExit(storage.EXIT_ALREADY_RUNNING) from None
     clock = Clock()
     epoch = clock.wall_ns() // 1_000_000
-    return Boot(config, paths, options.shard, instruments, accounts, clock, epoch, lock)
+    roster = Roster(paths.accounts_file)
+    return Boot(config, paths, options.shard, instruments, accounts, roster, clock, epoch, lock)
+
+
+def server_key_pair(config: Config) -> dict[str, str]:
+    """The exchange's CURVE key pair. Raises OperatorError."""
+    path = Paths(config).key_file("gateway")
+    try:
+        pair: dict[str, str] = json.loads(read_private(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; rtes setup makes it") from None
+    check_made_for(config, pair.get("environment", ""), path)
+    return pair
+
+
+def check_made_for(config: Config, environment: str, path: Path) -> None:
+    """Prod takes no keys that were made elsewhere: others know them. Raises ConfigError."""
+    if config.environment == "prod" and environment != "prod":
+        raise ConfigError(
+            f"{path} holds keys made for {environment or 'no environment'}, and prod takes only "
+            "its own; move it away and run rtes setup --profile prod"
+        )
 
 
 def usable(service: str, make: Callable[[Config], Made], config: Config) -> Made:

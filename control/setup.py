@@ -31,7 +31,7 @@ def setup(config: Config, names: Sequence[str] = ()) -> list[str]:
     paths.prepare()
     with locked(paths.run_dir / "setup.lock"):
         _write_if_changed(paths.config_file, config.without_secrets() + "\n")
-        server_key = _server_key(paths)
+        server_key = _server_key(config)
         if config.security.tls and config.security.tls_cert_file is None:
             certs.init(config)
         known = _known_accounts(paths)
@@ -44,7 +44,7 @@ def setup(config: Config, names: Sequence[str] = ()) -> list[str]:
                 have[name] = _new_account(paths, next_id + len(made), name, role, server_key)
                 made.append(have[name])
         if made or not paths.accounts_file.exists():
-            _write_accounts(paths, [*known, *made])
+            write_accounts(config, [*known, *made])
     return [a.name for a in made]
 
 
@@ -68,26 +68,34 @@ def _known_accounts(paths: Paths) -> list[Account]:
     return load_accounts(paths.accounts_file).accounts
 
 
-def _server_key(paths: Paths) -> str:
-    path = paths.key_file(SERVER)
+def _server_key(config: Config) -> str:
+    path = Paths(config).key_file(SERVER)
     if not path.exists():
         public, secret = zmq.curve_keypair()
-        _write_secret(path, {"public_key": public.decode(), "secret_key": secret.decode()})
+        key = {"public_key": public.decode(), "secret_key": secret.decode()}
+        _write_secret(path, {"environment": config.environment, **key})
     return str(json.loads(path.read_text())["public_key"])
 
 
 def _new_account(paths: Paths, number: int, name: str, role: Role, server_key: str) -> Account:
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    account = Account(id=number, name=name, role=role, public_key=public)
-    key = {"account": name, "public_key": public, "secret_key": secret, "server_key": server_key}
+    public, key = new_key(name, server_key)
     _write_secret(paths.key_file(name), key)
-    return account
+    return Account(id=number, name=name, role=role, public_key=public)
 
 
-def _write_accounts(paths: Paths, accounts: list[Account]) -> None:
+def new_key(account: str, server_key: str) -> tuple[str, dict[str, str]]:
+    """(public key, content of the account's key file)."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    key = {"account": account, "public_key": public, "secret_key": secret}
+    return public, {**key, "server_key": server_key}
+
+
+def write_accounts(config: Config, accounts: list[Account]) -> None:
+    """Replace the accounts file; services that run see it."""
     # unset limits stay unset: they then follow the configuration
-    text = Accounts(accounts=accounts).model_dump_json(indent=2, exclude_unset=True)
-    replace(paths.accounts_file, text + "\n")
+    file = Accounts(environment=config.environment, accounts=accounts)
+    text = file.model_dump_json(indent=2, exclude_unset=True)
+    replace(Paths(config).accounts_file, text + "\n")
 
 
 def _write_secret(path: Path, value: dict[str, str]) -> None:

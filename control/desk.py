@@ -1,0 +1,102 @@
+"""Where every operation of an operator passes: authorised, written down, and only then done.
+
+An operation is planned first (what changes, from what to what), which changes nothing. Its
+record is durable before it takes effect; without a record nothing takes effect, except the
+emergency stop, which must work on a full disk. Refusals are recorded like changes.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rtes.common.config import Config
+from rtes.common.errors import OperatorError
+from rtes.common.paths import Paths
+from rtes.control.access import Access, AccessError, roles_with
+from rtes.control.audit import AuditError, AuditLog
+from rtes.control.files import locked
+
+EMERGENCY: Final = "emergency:stop"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an operation is about to do. apply does it and returns the answer, JSON values."""
+
+    target: str
+    apply: Callable[[], Any]
+    old: Any = None
+    new: Any = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """plan(desk, **arguments) checks the arguments and changes nothing."""
+
+    permission: str
+    plan: Callable[..., Plan]
+    changes: bool = True  # False: it only reads, and only refusals are recorded
+
+
+class Desk:
+    """The operations on one exchange."""
+
+    def __init__(self, config: Config, operations: Mapping[str, Operation]) -> None:
+        self.config = config
+        self.paths = Paths(config)
+        self.audit = AuditLog(self.paths)
+        self._operations = operations
+        self.paths.prepare()
+
+    @property
+    def access(self) -> Access:
+        """As it is now: a grant holds from the next operation on."""
+        return Access.load(self.paths.access_file, self.paths.run_dir.stat().st_uid)
+
+    def perform(self, actor: str, name: str, arguments: Mapping[str, Any], reason: str = "") -> Any:
+        """Do one operation for an identity. Raises OperatorError."""
+        operation = self._operations.get(name)
+        if operation is None:
+            raise OperatorError(f"there is no operation {name}")
+        self._authorise(actor, name, operation, reason)
+        with locked(self.paths.run_dir / "desk.lock"):
+            plan = operation.plan(self, **arguments)
+            if operation.changes:
+                self._record(actor, name, operation, plan, reason)
+            try:
+                return plan.apply()
+            except (OperatorError, OSError) as error:
+                if operation.changes:
+                    self.audit.append(actor, name, object=plan.target, outcome=f"failed: {error}")
+                raise
+
+    def _authorise(self, actor: str, name: str, operation: Operation, reason: str) -> None:
+        permission = operation.permission
+        if self.access.may(actor, permission):
+            return
+        said = (
+            f"{actor} may not {name}: it lacks the permission {permission}, which the role "
+            f"{' or '.join(roles_with(permission))} holds (rtes access grant)"
+        )
+        try:
+            self.audit.append(actor, name, outcome=f"refused: lacks {permission}", reason=reason)
+        except AuditError as error:
+            said += f". {error}"  # refused all the same
+        raise AccessError(said)
+
+    def _record(self, actor: str, name: str, operation: Operation, plan: Plan, reason: str) -> None:
+        try:
+            self.audit.append(
+                actor, name, object=plan.target, old=plan.old, new=plan.new, reason=reason
+            )
+        except AuditError as error:
+            if operation.permission != EMERGENCY:
+                raise
+            print(f"emergency stop without a record: {error}", file=sys.stderr)
+
+
+def local_identity() -> str:
+    """Who runs this process, as the kernel says."""
+    return f"uid:{os.getuid()}"

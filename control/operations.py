@@ -1,0 +1,121 @@
+"""The operations an operator has, each with the permission it needs."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rtes.common.errors import OperatorError
+from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, check_kid
+from rtes.control import certs, config_files, participants
+from rtes.control.desk import Desk, Operation, Plan
+from rtes.control.files import replace
+
+TAIL_MAX: Final = 1_000
+
+
+def generate_key(desk: Desk, kid: str, file: str = "") -> Plan:
+    """A new encryption key; answers the line that gives it to a process."""
+    check_kid(kid)
+    key = secrets.token_hex(KEY_BYTES)
+    path = Path(file).absolute()
+    if file and path.exists():
+        raise OperatorError(f"{path} exists; a key is never overwritten")
+
+    def apply() -> str:
+        if not file:
+            return f"export {KEY_VARIABLE}{kid}={key}"
+        replace(path, key + "\n")
+        return f"export {KEY_FILE_VARIABLE}{kid}={path}"
+
+    return Plan(f"encryption key {kid}", apply, new=desk.audit.fingerprint(key))
+
+
+def grant(desk: Desk, identity: str, role: str) -> Plan:
+    return _access(desk, identity, desk.access.granted(identity, role).roles_of)
+
+
+def revoke(desk: Desk, identity: str, role: str) -> Plan:
+    return _access(desk, identity, desk.access.revoked(identity, role).roles_of)
+
+
+def _access(desk: Desk, identity: str, after: Mapping[str, list[str]]) -> Plan:
+    from_, to = desk.access.roles_of.get(identity, []), after.get(identity, [])
+    access = type(desk.access)(after)
+
+    def apply() -> list[str]:
+        replace(desk.paths.access_file, access.to_json())
+        return to
+
+    return Plan(identity, apply, from_, to)
+
+
+def grants(desk: Desk) -> Plan:
+    return Plan("access", lambda: desk.access.roles_of)
+
+
+def tail(desk: Desk, count: int = 20) -> Plan:
+    """The last records. The whole chain is checked on the way."""
+    return Plan("audit", lambda: list(desk.audit.records())[-min(count, TAIL_MAX) :])
+
+
+def verify(desk: Desk) -> Plan:
+    def apply() -> dict[str, Any]:
+        head = desk.audit.verify()
+        return {"records": head.seq, "head": head.hash}
+
+    return Plan("audit", apply)
+
+
+def export(desk: Desk) -> Plan:
+    """All records, once the log is shown to be whole."""
+
+    def apply() -> list[dict[str, Any]]:
+        desk.audit.verify()
+        return list(desk.audit.records())
+
+    return Plan("audit", apply)
+
+
+def init_certs(desk: Desk, sans: Sequence[str] = ()) -> Plan:
+    def apply() -> list[str]:
+        return [str(p) for p in certs.init(desk.config, sans)]
+
+    return Plan("certificates", apply, new=list(sans))
+
+
+def renew_certs(desk: Desk, sans: Sequence[str] = ()) -> Plan:
+    def apply() -> list[str]:
+        return [str(p) for p in certs.renew(desk.config, sans)]
+
+    return Plan("certificates", apply, new=list(sans))
+
+
+def certs_status(desk: Desk) -> Plan:
+    return Plan("certificates", lambda: certs.status(desk.config))
+
+
+# What works on the exchange's own files: for every identity, over the control socket too.
+SHARED: Final[Mapping[str, Operation]] = {
+    "participants list": Operation("participants:read", participants.listed, changes=False),
+    "participants add": Operation("participants:write", participants.add),
+    "participants revoke": Operation("participants:write", participants.revoke),
+    "participants rotate": Operation("participants:write", participants.rotate),
+    "access list": Operation("access:read", grants, changes=False),
+    "access grant": Operation("access:write", grant),
+    "access revoke": Operation("access:write", revoke),
+    "audit tail": Operation("audit:read", tail, changes=False),
+    "audit verify": Operation("audit:read", verify, changes=False),
+    "audit export": Operation("audit:read", export),
+    "certs status": Operation("certs:read", certs_status, changes=False),
+    "certs init": Operation("certs:write", init_certs),
+    "certs renew": Operation("certs:write", renew_certs),
+}
+# What works on the caller's own files and keys: only in the caller's process.
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **SHARED,
+    "keys generate": Operation("keys:write", generate_key),
+    "config encrypt": Operation("keys:write", config_files.encrypt),
+    "config decrypt": Operation("secrets:read", config_files.decrypt),
+    "config rotate": Operation("keys:write", config_files.rotate),
+}
