@@ -3,13 +3,16 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rtes.common.config import Config, running
 from rtes.control.caller import perform
+
+
+_PARAMETERS: Final = "__click_params__"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def operator(
             function(Operator(profile, as_json, reason), **rest)
 
         command.__doc__, command.__name__ = function.__doc__, function.__name__
-        command.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        # options that stand below this decorator
+        setattr(command, _PARAMETERS, getattr(function, _PARAMETERS, []))
         decorated: Callable[..., None] = _json(command)
         if profile:
             decorated = _profile(decorated)

@@ -38,7 +38,12 @@ def encrypt(
     return _edit(where, sealed, old, dict.fromkeys(sealed, f"encrypted with {kid}"))
 
 
-def decrypt(desk: Desk, file: str, keys: KeyRing, paths: Sequence[str] = ()) -> Plan:  # noqa: ARG001
+def decrypt(
+    desk: Desk,  # noqa: ARG001 - every operation gets it
+    file: str,
+    keys: KeyRing,
+    paths: Sequence[str] = (),
+) -> Plan:
     """The plain values, for the caller's eyes only."""
     where = found(file)
     tree = read(where)
