@@ -20,7 +20,7 @@ def main() -> int:
     shard, config, paths = start.shard, start.config, start.paths
     mesh, session = config.mesh, config.session
     curve = start.curve_server()
-    account_of = account_finder(start.accounts, check_keys=curve is not None)
+    account_of = account_finder(start.roster.find, check_keys=curve is not None)
     limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
     core = gateway.GatewayCore(
         shard, start.epoch, start.instruments, start.accounts, account_of, limits,

@@ -163,7 +163,7 @@ class GatewayCore:
         self._tell_all(session.routing_id, refusals)
         if session.over_rate(now_ns) >= FLOOD_NS:
             self._counts.floods += 1
-            self._hang_up(session, m.Logout(explain(Code.THROTTLED, limit, count)), now_ns)
+            self._hang_up(session, m.Logout("over the limit of messages for 5 s"), now_ns)
 
     def _logon_request(
         self, routing_id: bytes, user: str, message: Any, now_ns: int
@@ -241,7 +241,9 @@ class GatewayCore:
             self._tell(session.routing_id, refusal)
             return
         account, number = session.account.id, session.number
-        request = feed.history_request(shard, account, message.begin_seq_no, number)
+        told_seq = self._followers.applied[shard]
+        begin = message.begin_seq_no
+        request = feed.history_request(shard, account, begin, number, told_seq)
         self.outbox.append((ARCHIVE + shard, None, request))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
@@ -328,16 +330,17 @@ class GatewayCore:
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
 
     def tick(self, now_ns: int) -> None:
-        """Heartbeats out, silence noticed."""
+        """Heartbeats out; silence and revoked keys noticed."""
         for session in list(self._sessions.by_routing_id.values()):
-            if session.state == OPEN and now_ns - session.sent_ns >= session.heart_bt_ns:
-                self._tell_session(session, m.Heartbeat(), now_ns)
             silence = session.silence(now_ns)
-            if silence:
-                text = "nothing heard for two intervals"
-                self._hang_up(session, m.Logout(text), now_ns)
+            if self._account_of(session.user, session.account.name) is None:
+                self._hang_up(session, m.Logout("this key was revoked"), now_ns)
+            elif silence:
+                self._hang_up(session, m.Logout("nothing heard for two intervals"), now_ns)
             elif silence is False:
                 self._tell_session(session, m.TestRequest("alive"), now_ns)
+            elif session.state == OPEN and now_ns - session.sent_ns >= session.heart_bt_ns:
+                self._tell_session(session, m.Heartbeat(), now_ns)
         self._door.tick(now_ns)
 
     def undelivered(self, _channel: int, routing_id: bytes) -> None:

@@ -17,13 +17,12 @@ Key = str | bytes
 
 
 def account_finder(
-    accounts: Sequence[Account], check_keys: bool
+    named: Callable[[str], Account | None], check_keys: bool
 ) -> Callable[[str, str], Account | None]:
     """(CURVE key, account name) -> the account, when it is the key's own."""
-    by_name = {a.name: a for a in accounts}
 
     def find(user: str, name: str) -> Account | None:
-        account = by_name.get(name)
+        account = named(name)
         if account is None or (check_keys and account.public_key != user):
             return None
         return account
