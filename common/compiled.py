@@ -25,6 +25,7 @@ MODULES: Final = (
     "rtes.services.matcher.liquidity",
     "rtes.services.matcher.matching",
     "rtes.services.matcher.orders",
+    "rtes.services.matcher.outcomes",
     "rtes.services.matcher.reporter",
     "rtes.services.matcher.stops",
     "rtes.services.matcher.terms",

@@ -20,11 +20,12 @@ from rtes.common.marketdata import (
     encode,
     topic_of,
 )
-from rtes.common.records import NOTICE_PARTY, Block, Report
+from rtes.common.records import NOTICE_PARTY, Block
 from rtes.common.refdata import Instrument
 from rtes.services.marketdata.market import Market
-from rtes.services.marketdata.replica import R_SYMBOL, Replica
+from rtes.services.marketdata.replica import Replica
 from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.reporter import Event
 
 Publication = tuple[bytes, bytes]  # topic, frame
 UNKNOWN_SYMBOL: Final = "0"  # MDReqRejReason (281)
@@ -72,8 +73,8 @@ class MarketDataCore:
                 market.restart(block.epoch)
         touched: dict[str, Market] = {}
         time_ns = block.time_ns
-        for time_ns, reports, notices in self._replica.execute(block):
-            self._executed(reports, time_ns, touched)
+        for time_ns, events, notices in self._replica.execute(block):
+            self._executed(events, time_ns, touched)
             for notice in notices:
                 self._notice(notice, time_ns, touched)
         for symbol, market in touched.items():
@@ -81,16 +82,14 @@ class MarketDataCore:
                 self._conflating[symbol] = market
         self._touched.update(touched)
 
-    def _executed(self, reports: list[Report], time_ns: int, touched: dict[str, Market]) -> None:
-        """Give one command's reports to the markets they are about."""
-        by_symbol: dict[str, list[Report]] = {}
-        for report in reports:
-            by_symbol.setdefault(report[R_SYMBOL], []).append(report)
+    def _executed(self, events: list[Event], time_ns: int, touched: dict[str, Market]) -> None:
+        """Give one command's events to the markets they are about."""
+        by_symbol: dict[str, list[Event]] = {}
+        for event in events:
+            by_symbol.setdefault(event[1].symbol, []).append(event)
         for symbol, about in by_symbol.items():
-            market = self._markets.get(symbol)  # a refused order may name any symbol
-            if market is not None:
-                market.executed(about, self._engine.order, time_ns)
-                touched[symbol] = market
+            market = touched[symbol] = self._markets[symbol]
+            market.executed(about, time_ns)
 
     def _notice(self, notice: tuple[Any, ...], time_ns: int, touched: dict[str, Market]) -> None:
         """The kill switch of a symbol."""

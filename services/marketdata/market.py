@@ -10,14 +10,11 @@ from typing import Any
 
 from rtes.common.enums import (
     Channel,
-    ExecType,
-    Liquidity,
     MdEntryType,
     MdUpdateAction,
     SecurityTradingStatus,
 )
 from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, batch, encode
-from rtes.common.records import Report
 from rtes.services.marketdata.replica import (
     R_EXEC_TYPE,
     R_LAST_PX,
@@ -26,8 +23,9 @@ from rtes.services.marketdata.replica import (
     R_SIDE,
     R_TRD_MATCH_ID,
 )
-from rtes.services.marketdata.shown import CHANGE, DELETE, NEW, FindOrder, Level, ShownOrders
+from rtes.services.marketdata.shown import CHANGE, DELETE, NEW, Level, ShownOrders
 from rtes.services.marketdata.streams import Stream, snapshot_frames
+from rtes.services.matcher.reporter import REMOVED, TRADE, Event
 
 NO_LEVEL: Level = (0, 0, 0)
 
@@ -46,16 +44,16 @@ class Market:
         self._status: tuple[int, int] = (SecurityTradingStatus.READY_TO_TRADE, 0)
         self._time_ns = 0
 
-    def executed(self, reports: list[Report], find: FindOrder, time_ns: int) -> None:
-        """One command told these reports; tell its trades and the orders it changed."""
-        for report in reports:
+    def executed(self, events: list[Event], time_ns: int) -> None:
+        """One command did this; tell its trades and the orders it changed."""
+        for report, _order in events:
             # each trade is in two reports; the incoming order's tells it
-            if report[R_EXEC_TYPE] == ExecType.TRADE and report[R_LIQUIDITY] == Liquidity.REMOVED:
+            if report[R_EXEC_TYPE] == TRADE and report[R_LIQUIDITY] == REMOVED:
                 price, qty, side = report[R_LAST_PX], report[R_LAST_QTY], report[R_SIDE]
                 trade = (price, qty, side, report[R_TRD_MATCH_ID], time_ns)
                 self.streams[Channel.TRADES].add(trade)
                 self._last_trade = [trade]
-        for change in self._orders.update(reports, find):
+        for change in self._orders.update(events):
             self.streams[Channel.ORDERS].add((*change, time_ns))
 
     def trading_status(self, status: SecurityTradingStatus, time_ns: int) -> None:

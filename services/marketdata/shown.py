@@ -5,18 +5,16 @@ that lost its priority goes and comes again. Levels are the sums of the orders.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from rtes.common.enums import ExecType, Liquidity, MdEntryType, MdUpdateAction, Side
+from rtes.common.enums import MdEntryType, MdUpdateAction, Side
 from rtes.common.invariant import invariant
-from rtes.common.records import Report
-from rtes.services.marketdata.replica import R_EXEC_TYPE, R_LAST_QTY, R_LIQUIDITY, R_ORDER_ID
+from rtes.services.marketdata.replica import R_EXEC_TYPE, R_LAST_QTY, R_LIQUIDITY
 from rtes.services.matcher.orders import RESTING, Order
+from rtes.services.matcher.reporter import ADDED, TRADE, Event
 
 Level = tuple[int, int, int]  # price in ticks, shown lots, orders
 OrderChange = tuple[MdUpdateAction, MdEntryType, int, int, int]  # OrderEntry's, without the time
-FindOrder = Callable[[int], Order | None]
 NEW, CHANGE, DELETE = MdUpdateAction.NEW, MdUpdateAction.CHANGE, MdUpdateAction.DELETE
 ENTRY_OF: Final = {Side.BUY.value: MdEntryType.BID, Side.SELL.value: MdEntryType.OFFER}
 
@@ -80,14 +78,13 @@ class ShownOrders:
             self._orders[order_id] = Shown(side, price, qty, order_qty)
             self.sides[side].add(price, qty, 1)
 
-    def update(self, reports: list[Report], find: FindOrder) -> list[OrderChange]:
-        """How the command that told these reports changed the orders shown."""
+    def update(self, events: list[Event]) -> list[OrderChange]:
+        """How the command that did this changed the orders shown."""
         changes: list[OrderChange] = []
         placed: dict[int, Order] = {}
-        for order_id, filled in _touched(reports).items():
+        for order_id, (order, filled) in _touched(events).items():
             before = self._orders.get(order_id)
-            order = find(order_id)
-            if order is None or order.state != RESTING:
+            if order.state != RESTING:
                 if before is not None:
                     changes.append(self._remove(order_id, before))
             elif before is None:
@@ -120,14 +117,14 @@ class ShownOrders:
         return DELETE, before.entry, order_id, before.price, 0
 
 
-def _touched(reports: list[Report]) -> dict[int, int]:
-    """By order_id: what traded of it while it rested."""
-    touched: dict[int, int] = {}
-    for report in reports:
-        order_id = report[R_ORDER_ID]
-        filled = touched.setdefault(order_id, 0)
-        if report[R_EXEC_TYPE] == ExecType.TRADE and report[R_LIQUIDITY] == Liquidity.ADDED:
-            touched[order_id] = filled + report[R_LAST_QTY]
+def _touched(events: list[Event]) -> dict[int, tuple[Order, int]]:
+    """By order_id: the order, and what traded of it while it rested."""
+    touched: dict[int, tuple[Order, int]] = {}
+    for report, order in events:
+        filled = touched[order.order_id][1] if order.order_id in touched else 0
+        if report[R_EXEC_TYPE] == TRADE and report[R_LIQUIDITY] == ADDED:
+            filled += report[R_LAST_QTY]
+        touched[order.order_id] = order, filled
     return touched
 
 

@@ -31,10 +31,22 @@ class BookSide:
         level = self.levels.get(order.price)
         if level is None:
             level = self._open(order.price)
+        leaves = order.leaves
         display = order.display_qty
-        order.shown = order.leaves if display == 0 else min(display, order.leaves)
+        shown = leaves if display == 0 or leaves < display else display
+        order.shown = shown
         order.state = RESTING
-        level.append(order)
+        order.level = level
+        tail = level.tail
+        if tail is None:
+            level.head = order
+        else:
+            order.prev = tail
+            tail.next = order
+        level.tail = order
+        level.count += 1
+        level.leaves += leaves
+        level.shown += shown
 
     def _open(self, price: int) -> Level:
         level = self.levels[price] = Level(price)
@@ -47,12 +59,20 @@ class BookSide:
     def remove(self, order: Order) -> None:
         level = order.level
         assert level is not None
-        level.unlink(order)
-        if level.head is None:
-            del self.levels[level.price]
+        if level.count > 1:
+            level.unlink(order)
+            return
+        order.level = None
+        level.head = level.tail = None
+        ladder = self.ladder
+        if ladder[-1] is level:
+            ladder.pop()
+            self._keys.pop()
+        else:
             at = bisect_left(self._keys, self.sign * level.price)
             del self._keys[at]
-            del self.ladder[at]
+            del ladder[at]
+        del self.levels[level.price]
 
     def ordered(self) -> list[Level]:
         """All levels, best first."""

@@ -14,9 +14,18 @@ from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book
 from rtes.services.matcher.expiry import GTD, Expiry
-from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, reduce
-from rtes.services.matcher.orders import OUTCOMES_KEPT, RESTING, WAITING, Order, Participant
-from rtes.services.matcher.reporter import CANCELED, EXPIRED, NEW, TRIGGERED, Refused, Reporter
+from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
+from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant, open_orders
+from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome
+from rtes.services.matcher.reporter import (
+    CANCELED,
+    EXPIRED,
+    NEW,
+    TRIGGERED,
+    Event,
+    Refused,
+    Reporter,
+)
 from rtes.services.matcher.state import (
     EngineState,
     book_state,
@@ -25,11 +34,12 @@ from rtes.services.matcher.state import (
     restore_book,
     restore_participant,
 )
-from rtes.services.matcher.stops import triggers
+from rtes.services.matcher.stops import BUY, triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
 GTC: Final = "1"
 STOPS: Final = (STOP, STOP_LIMIT)
+ABOUT_MANY: Final = ("q", "AF", "DH")  # only the last of their reports carries the request's id
 HALT_TRADING: Final = 1
 REINSTATE: Final = 2
 COD_NOTHING: Final = 0
@@ -56,13 +66,11 @@ class Engine:
         self._account_ids = dict(accounts or {})
         self._order_id_base = shard << 48
         self._notices: list[tuple[Any, ...]] = []
+        self._noticed = 0  # of these, how many changes() has told
         self._reporter = Reporter(shard)
         self._matching = Matching(self._reporter)
-        self._expiry = Expiry(self._matching.orders, day_end_ns)
+        self._expiry = Expiry(self.participants, day_end_ns)
         self._handlers: dict[str, Handler] = {
-            "D": self._new_order,
-            "F": self._cancel,
-            "G": self._replace,
             "q": self._mass_cancel,
             "H": self._status,
             "AF": self._mass_status,
@@ -97,34 +105,40 @@ class Engine:
             return
         p.mark = cl_ord_id
         first = len(p.reports)
-        if verdict is None:
-            self._handlers[kind](p, command, seq)
-        else:
+        if verdict is not None:
             self._refuse(p, command, (verdict[1], verdict[2], verdict[3]))
-        # of a request about many orders only the last report carries its id
-        answer = -1 if kind in ("q", "AF", "DH") else first
-        p.outcomes.append((cl_ord_id, command, p.reports[answer]))
+        elif kind == "D":
+            self._new_order(p, command, seq)
+        elif kind == "F":
+            self._cancel(p, command)
+        elif kind == "G":
+            self._replace(p, command)
+        else:
+            self._handlers[kind](p, command, seq)
+        if kind in ABOUT_MANY:
+            first = len(p.reports) - 1
+        p.requests.append((first, command))
 
     def _repeat(self, p: Participant, command: Command) -> None:
         """A cl_ord_id that was seen: the answer again, or why there is none. Never executed."""
-        outcomes = p.outcomes
         cl_ord_id = command[3]
-        low, high = 0, len(outcomes)
-        while low < high:
-            middle = (low + high) // 2
-            if outcomes[middle][0] < cl_ord_id:
-                low = middle + 1
-            else:
-                high = middle
-        found = outcomes[low]  # the mark is the newest, so there is one
-        if found[0] == cl_ord_id:
-            if found[1][0] == command[0] and found[1][3:] == command[3:]:
-                p.reports.append(found[2])
-                return
-            code = Code.ID_REUSED
+        newer = 0
+        outcome: Outcome | None = None
+        for answer, request in reversed(p.requests):
+            if request[3] <= cl_ord_id:
+                if request[3] == cl_ord_id:
+                    outcome = (cl_ord_id, request, p.reports[answer])
+                break
+            newer += 1
+        if outcome is None:
+            newer, outcome = p.outcomes.find(cl_ord_id, newer)
+        if outcome is None:
+            code = Code.ID_TOO_OLD if newer >= OUTCOMES_KEPT else Code.OUT_OF_ORDER
+        elif outcome[1][0] == command[0] and outcome[1][3:] == command[3:]:
+            p.reports.append(outcome[2])
+            return
         else:
-            forgotten = low == 0 and len(outcomes) == OUTCOMES_KEPT
-            code = Code.ID_TOO_OLD if forgotten else Code.OUT_OF_ORDER
+            code = Code.ID_REUSED
         self._refuse(p, command, (int(code), p.mark, cl_ord_id))
 
     def _refuse(self, p: Participant, command: Command, refused: Refused) -> None:
@@ -150,8 +164,8 @@ class Engine:
                 self._reporter.refused_order(p, command, refused)
                 return
         order = Order(p, self._order_id_base | seq, command)
+        matching = self._matching
         p.orders[order.cl_ord_id] = order
-        self._matching.orders[order.order_id] = order
         self._expiry.add(order, self._reporter.time_ns)
         self._reporter.order(order, NEW)
         if order.ord_type in STOPS:
@@ -159,39 +173,40 @@ class Engine:
                 book.stops_of(order).add(order)
                 return
             self._reporter.order(order, TRIGGERED)
-        self._execute(book, order)
-
-    def _execute(self, book: Book, order: Order) -> None:
-        """Match order, then the stops that its trades trigger, and theirs, until none is left."""
         last_px = book.last_px
-        self._matching.execute(book, order)
+        matching.execute(book, order)
         if book.last_px != last_px:
             self._run_stops(book)
 
     def _run_stops(self, book: Book) -> None:
+        """Match the stops that trades have triggered, and theirs, until none is left."""
         while (order := book.take_triggered()) is not None:
             self._reporter.order(order, TRIGGERED)
             self._matching.execute(book, order)
 
-    def _cancel(self, p: Participant, command: Command, _seq: int) -> None:
+    def _cancel(self, p: Participant, command: Command) -> None:
         order = p.orders.get(command[5])
         if order is None or order.symbol != command[4]:
             self._reporter.cancel_reject(p, command, None, not_open(p, command))
         else:
-            self._close(order, CANCELED, command[3])
+            self._withdraw(order)
+            forget(order)
+            self._reporter.canceled(order, command[3])
 
-    def _close(
-        self, order: Order, exec_type: str, request_id: int = 0, restatement: int = 0
-    ) -> None:
-        """End an open order wherever it stands."""
+    def _withdraw(self, order: Order) -> None:
+        """Take an open order from where it stands."""
         book = self.books[order.symbol]
         if order.state == RESTING:
-            book.side_of(order).remove(order)
+            (book.bids if order.side == BUY else book.asks).remove(order)
         elif order.state == WAITING:
             book.stops_of(order).remove(order)
-        self._matching.close(order, exec_type, request_id, restatement)
 
-    def _replace(self, p: Participant, command: Command, _seq: int) -> None:
+    def _close(self, order: Order, exec_type: str, restatement: int = 0) -> None:
+        """End an open order wherever it stands, without a request of its owner's."""
+        self._withdraw(order)
+        self._matching.close(order, exec_type, restatement)
+
+    def _replace(self, p: Participant, command: Command) -> None:
         _, _, _, cl_ord_id, symbol, orig, order_qty, price, stop_px = command
         order = p.orders.get(orig)
         if order is None or order.symbol != symbol:
@@ -214,7 +229,10 @@ class Engine:
             book.side_of(order).remove(order)
             order.order_qty, order.leaves, order.price = order_qty, order_qty - order.cum, price
             self._reporter.replaced(order, orig)
-            self._execute(book, order)
+            last_px = book.last_px
+            self._matching.execute(book, order)
+            if book.last_px != last_px:
+                self._run_stops(book)
 
     def _replace_stop(
         self, book: Book, order: Order, orig: int, terms: tuple[int, int, int]
@@ -232,7 +250,7 @@ class Engine:
         closed = 0
         for order in list(p.orders.values()):
             if symbol in ("", order.symbol) and side in ("", order.side):
-                self._close(order, CANCELED, 0, MASS_CANCEL)
+                self._close(order, CANCELED, MASS_CANCEL)
                 closed += 1
         self._reporter.other(p, "r", command[3], kind, closed)
 
@@ -270,7 +288,7 @@ class Engine:
         everything = p.cancel_on_disconnect == COD_EVERYTHING
         for order in list(p.orders.values()):
             if everything or order.time_in_force not in (GTC, GTD):
-                self._close(order, CANCELED, 0, CANCEL_ON_DISCONNECT)
+                self._close(order, CANCELED, CANCEL_ON_DISCONNECT)
 
     def _party_action(self, p: Participant, command: Command, _seq: int) -> None:
         """The kill switch. Risk follows the notice; what it had already passed is refused here."""
@@ -289,9 +307,9 @@ class Engine:
         self._switch(account, symbol, session, action != REINSTATE)
         closed = 0
         if action == HALT_TRADING:
-            for order in list(self._matching.orders.values()):
+            for order in self.open_orders():
                 if account in (0, order.owner.account) and symbol in ("", order.symbol):
-                    self._close(order, CANCELED, 0, MASS_CANCEL)
+                    self._close(order, CANCELED, MASS_CANCEL)
                     closed += 1
         self._notices.append((NOTICE_PARTY, action, account, symbol, session))
         self._party_report(p, command, closed, 0)
@@ -326,19 +344,30 @@ class Engine:
 
     def take(self) -> tuple[list[Any], list[Any]]:
         """What the commands since the last call told: chunks, and notices."""
-        notices, self._notices = self._notices, []
+        notices, self._notices, self._noticed = self._notices, [], 0
         return self._reporter.take(), notices
 
-    def order(self, order_id: int) -> Order | None:
-        """An open order."""
-        return self._matching.orders.get(order_id)
+    def watch(self) -> None:
+        """Keep what happens for changes(): a replica does, a matcher does not."""
+        self._reporter.events = []
+
+    def changes(self) -> tuple[list[Event], list[Any]]:
+        """What happened to orders since the last call, in order, and the notices since then."""
+        events, self._reporter.events = self._reporter.events, []
+        notices = self._notices[self._noticed :]
+        self._noticed += len(notices)
+        return events or [], notices
+
+    def open_orders(self) -> list[Order]:
+        """All, as they came."""
+        return open_orders(self.participants)
 
     def state(self) -> EngineState:
         """Everything that decides what happens next, after a take()."""
         return EngineState(
             [book_state(self.books[symbol]) for symbol in sorted(self.books)],
             [participant_state(self.participants[a]) for a in sorted(self.participants)],
-            list(self._matching.orders),
+            [order.order_id for order in self.open_orders()],
             self._reporter.exec_id,
             self._matching.match_id,
         )
@@ -359,7 +388,6 @@ class Engine:
             own = {i: by_request[row.account, i] for i in row.orders}
             participants[row.account].orders = own
         for order_id in saved.orders:
-            self._matching.orders[order_id] = orders[order_id]
             self._expiry.resume(orders[order_id])
         self._reporter.exec_id, self._matching.match_id = saved.exec_id, saved.match_id
 

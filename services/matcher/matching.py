@@ -30,35 +30,26 @@ NO_LIQUIDITY: Final = int(Code.NO_LIQUIDITY)
 
 
 class Matching:
-    """Executes orders against books; `orders` are all that are open, by order_id."""
+    """Executes orders against books."""
 
-    __slots__ = ("match_id", "orders", "reporter")
+    __slots__ = ("match_id", "reporter")
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
-        self.orders: dict[int, Order] = {}
         self.match_id = 0
 
     def close(
         self,
         order: Order,
         exec_type: str = CANCELED,
-        request_id: int = 0,
         restatement: int = 0,
         refused: Refused = NOT_REFUSED,
     ) -> None:
         """End an order that is in no queue any more, and tell its owner."""
         order.leaves = 0
         order.shown = 0
-        order.state = CLOSED
-        del order.owner.orders[order.cl_ord_id]
-        del self.orders[order.order_id]
-        self.reporter.closed(order, exec_type, request_id, restatement, refused)
-
-    def _forget(self, order: Order) -> None:
-        order.state = CLOSED
-        del order.owner.orders[order.cl_ord_id]
-        del self.orders[order.order_id]
+        forget(order)
+        self.reporter.closed(order, exec_type, restatement, refused)
 
     def execute(self, book: Book, order: Order) -> None:
         """Match an active order, then rest or cancel what is left."""
@@ -73,7 +64,7 @@ class Matching:
         if needed:
             found = available(other, order, limit, needed)
             if found < needed:
-                self.close(order, CANCELED, 0, 0, (NO_LIQUIDITY, found, needed))
+                self.close(order, CANCELED, 0, (NO_LIQUIDITY, found, needed))
                 return
             order.min_qty = 0  # satisfied by this very match
         if other.ladder:
@@ -82,12 +73,12 @@ class Matching:
                 return
         if tif in IMMEDIATE:
             refused = (NO_LIQUIDITY, order.cum, order.order_qty) if market else NOT_REFUSED
-            self.close(order, CANCELED, 0, 0, refused)
+            self.close(order, CANCELED, 0, refused)
             return
         if market:
             if kind != MARKET_TO_LIMIT or order.cum == 0:
                 refused = (NO_LIQUIDITY, order.cum, order.order_qty)
-                self.close(order, CANCELED, 0, 0, refused)
+                self.close(order, CANCELED, 0, refused)
                 return
             order.ord_type = LIMIT
             order.price = book.last_px
@@ -111,7 +102,7 @@ class Matching:
             else:
                 self._trade(book, other, level, order, resting)
         if order.leaves == 0 and order.state != CLOSED:
-            self._forget(order)
+            forget(order)
 
     def _trade(
         self, book: Book, other: BookSide, level: Level, order: Order, resting: Order
@@ -133,7 +124,7 @@ class Matching:
         reporter.trade(resting, qty, price, match_id, ADDED)
         if resting.leaves == 0:
             other.remove(resting)
-            self._forget(resting)
+            forget(resting)
         elif resting.shown == 0:  # an iceberg shows its next slice, behind the others
             level.unlink(resting)
             resting.shown = min(resting.display_qty, resting.leaves)
@@ -143,14 +134,14 @@ class Matching:
         """Two orders of one self_match_prevention_id meet: the aggressor's instruction decides."""
         instruction = order.smp_instruction
         if instruction == CANCEL_NEWEST:
-            self.close(order, CANCELED, 0, SMP_NEWEST)
+            self.close(order, CANCELED, SMP_NEWEST)
         elif instruction == CANCEL_OLDEST:
             other.remove(resting)
-            self.close(resting, CANCELED, 0, SMP_OLDEST)
+            self.close(resting, CANCELED, SMP_OLDEST)
         elif instruction == CANCEL_BOTH:
             other.remove(resting)
-            self.close(resting, CANCELED, 0, SMP_BOTH)
-            self.close(order, CANCELED, 0, SMP_BOTH)
+            self.close(resting, CANCELED, SMP_BOTH)
+            self.close(order, CANCELED, SMP_BOTH)
         else:
             self._decrement(order, resting, other)
 
@@ -162,13 +153,19 @@ class Matching:
         order.leaves -= qty
         if resting.leaves == 0:
             other.remove(resting)
-            self.close(resting, CANCELED, 0, SMP_OLDEST)
+            self.close(resting, CANCELED, SMP_OLDEST)
         else:
             self.reporter.restated(resting, SMP_OLDEST)
         if order.leaves == 0:
-            self.close(order, CANCELED, 0, SMP_NEWEST)
+            self.close(order, CANCELED, SMP_NEWEST)
         else:
             self.reporter.restated(order, SMP_NEWEST)
+
+
+def forget(order: Order) -> None:
+    """It is in no queue any more, and its owner knows."""
+    order.state = CLOSED
+    del order.owner.orders[order.cl_ord_id]
 
 
 def reduce(order: Order, order_qty: int) -> None:

@@ -4,10 +4,10 @@ Invariants: leaves = order_qty - cum while an order is open; shown <= leaves; an
 exactly one level (resting), in a stop queue (waiting), or closed.
 """
 
-from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final
 
-OUTCOMES_KEPT: Final = 1_024
+from rtes.services.matcher.outcomes import Outcomes, Request
 
 WAITING: Final = 0  # a stop that has not triggered
 ACTIVE: Final = 1  # being matched
@@ -29,6 +29,7 @@ class Participant:
         "orders",
         "outcomes",
         "reports",
+        "requests",
         "session_suspended",
         "suspended",
         "touched",
@@ -39,10 +40,8 @@ class Participant:
         self.account = account
         self.mark = 0  # highest cl_ord_id seen
         self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
-        # (cl_ord_id, command, the report that answered it), cl_ord_id ascending
-        self.outcomes: deque[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = deque(
-            maxlen=OUTCOMES_KEPT
-        )
+        self.outcomes = Outcomes()
+        self.requests: list[Request] = []  # of this block
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block
         self.reports: list[tuple[Any, ...]] = []  # of this block
@@ -84,7 +83,9 @@ class Order:
         "time_in_force",
     )
 
-    cl_ord_id: int
+    # ints that are only passed on: `object` would say so, too, and keep mypyc from unpacking them
+    cl_ord_id: Any
+    order_id: Any
     symbol: str
     side: str
     order_qty: int
@@ -101,6 +102,9 @@ class Order:
 
     def __init__(self, owner: Participant, order_id: int, command: tuple[Any, ...]) -> None:
         (
+            _,
+            _,
+            _,
             self.cl_ord_id,
             self.symbol,
             self.side,
@@ -115,7 +119,7 @@ class Order:
             self.expire_ns,
             self.smp_id,
             self.smp_instruction,
-        ) = command[3:]
+        ) = command
         self.owner = owner
         self.order_id = order_id
         self.leaves: int = self.order_qty
@@ -178,3 +182,9 @@ class Level:
             found.append(order)
             order = order.next
         return found
+
+
+def open_orders(participants: Mapping[int, Participant]) -> list[Order]:
+    """All, as they came: an order keeps its order_id for life, and ids ascend."""
+    orders = [order for p in participants.values() for order in p.orders.values()]
+    return sorted(orders, key=lambda order: int(order.order_id))

@@ -7,7 +7,7 @@ terminal report has leaves_qty 0. Trailing fields at their default are left out.
 from typing import Any, Final
 
 from rtes.common.messages import PROTOCOL_VERSION
-from rtes.common.records import encode
+from rtes.common.records import Report, encode
 from rtes.common.refusals import CATALOGUE, Code
 from rtes.services.matcher.orders import Order, Participant
 
@@ -25,6 +25,7 @@ TRIGGERED: Final = "L"
 ADDED: Final = 1
 REMOVED: Final = 2
 
+Event = tuple[Report, Order]  # what was told of an order, and the order as it is now
 Refused = tuple[int, int, int]  # reject_code, limit, value
 NOT_REFUSED: Final[Refused] = (0, 0, 0)
 UNKNOWN_ORDER: Final = int(Code.UNKNOWN_ORDER)
@@ -45,11 +46,12 @@ _CXL_REJ_REASONS: Final[dict[int, int]] = {
 class Reporter:
     """Collects the reports of a block by participant."""
 
-    __slots__ = ("_touched", "exec_id", "shard", "time_ns")
+    __slots__ = ("_touched", "events", "exec_id", "shard", "time_ns")
 
     def __init__(self, shard: int) -> None:
         self.shard = shard
-        self.time_ns = 0
+        self.time_ns: Any = 0  # only passed on
+        self.events: list[Event] | None = None  # for a replica: what happened to orders
         self.exec_id = 0
         self._touched: list[Participant] = []
 
@@ -74,13 +76,14 @@ class Reporter:
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
-        p.reports.append(
-            (
-                "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
-                exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
-                order.order_qty, order.price,
-            )
+        report: Report = (
+            "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
+            exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+            order.order_qty, order.price,
         )  # fmt: skip
+        p.reports.append(report)
+        if self.events is not None:
+            self.events.append((report, order))
 
     def trade(self, order: Order, qty: int, price: int, match_id: int, liquidity: int) -> None:
         """One side of a trade; the order's cum and leaves already include it."""
@@ -90,29 +93,44 @@ class Reporter:
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
-        p.reports.append(
-            (
-                "8", self.shard, number, TRADE, PARTIALLY_FILLED if order.leaves else FILLED,
-                order.cl_ord_id, order.order_id, exec_id, order.symbol, order.side,
-                order.leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
-                match_id, liquidity,
-            )
+        report: Report = (
+            "8", self.shard, number, TRADE, PARTIALLY_FILLED if order.leaves else FILLED,
+            order.cl_ord_id, order.order_id, exec_id, order.symbol, order.side,
+            order.leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
+            match_id, liquidity,
         )  # fmt: skip
+        p.reports.append(report)
+        if self.events is not None:
+            self.events.append((report, order))
 
     def closed(
-        self, order: Order, exec_type: str, request_id: int, restatement: int, refused: Refused
+        self, order: Order, exec_type: str, restatement: int, refused: Refused
     ) -> None:
-        """Canceled or Expired; request_id is the cl_ord_id of a cancel request, or 0."""
-        cl_ord_id, orig = (request_id, order.cl_ord_id) if request_id else (order.cl_ord_id, 0)
+        """Canceled or Expired without a request of the owner's."""
         code = refused[0]
         tail: tuple[int, ...] = ()
         if code:
-            tail = (0, 0, 0, 0, orig, restatement, _ORD_REJ_REASONS[code], *refused)
+            tail = (0, 0, 0, 0, 0, restatement, _ORD_REJ_REASONS[code], *refused)
         elif restatement:
-            tail = (0, 0, 0, 0, orig, restatement)
-        elif orig:
-            tail = (0, 0, 0, 0, orig)
-        self._changed(order, exec_type, exec_type, cl_ord_id, tail)
+            tail = (0, 0, 0, 0, 0, restatement)
+        self._changed(order, exec_type, exec_type, order.cl_ord_id, tail)
+
+    def canceled(self, order: Order, request_id: int) -> None:
+        """Canceled at the owner's request."""
+        p = order.owner
+        if not p.touched:
+            self.touch(p)
+        number = p.next_seq_num
+        p.next_seq_num = number + 1
+        self.exec_id = exec_id = self.exec_id + 1
+        report: Report = (
+            "8", self.shard, number, CANCELED, CANCELED, request_id, order.order_id,
+            exec_id, order.symbol, order.side, 0, order.cum, self.time_ns,
+            order.order_qty, order.price, 0, 0, 0, 0, order.cl_ord_id,
+        )  # fmt: skip
+        p.reports.append(report)
+        if self.events is not None:
+            self.events.append((report, order))
 
     def replaced(self, order: Order, orig_cl_ord_id: int) -> None:
         status = PARTIALLY_FILLED if order.cum else NEW
@@ -133,13 +151,14 @@ class Reporter:
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
-        p.reports.append(
-            (
-                "8", self.shard, number, exec_type, status, cl_ord_id, order.order_id,
-                exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
-                order.order_qty, order.price, *tail,
-            )
+        report: Report = (
+            "8", self.shard, number, exec_type, status, cl_ord_id, order.order_id,
+            exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+            order.order_qty, order.price, *tail,
         )  # fmt: skip
+        p.reports.append(report)
+        if self.events is not None:
+            self.events.append((report, order))
 
     def refused_order(self, p: Participant, command: tuple[Any, ...], refused: Refused) -> None:
         """A NewOrderSingle that never became an order."""
@@ -214,10 +233,11 @@ class Reporter:
         """The block's chunks, participants in order of first touch; starts the next block."""
         chunks = []
         for p in self._touched:
-            count = p.next_seq_num - p.first_seq_num
-            chunks.append(
-                (p.account, p.first_seq_num, count, p.answered, encode(p.reports))
-            )
+            first, data = p.first_seq_num, encode(p.reports)
+            chunks.append((p.account, first, p.next_seq_num - first, p.answered, data))
+            if p.requests:
+                p.outcomes.add(p.requests, p.reports, data)
+                p.requests = []
             p.first_seq_num = p.next_seq_num
             p.reports = []
             p.answered = 0

@@ -206,7 +206,7 @@ def check_no_leak(run: Run, now_ns: int) -> None:
     for account in ACCOUNTS:
         run.apply(("q", account, 0, 10**6, "7", "", ""), now_ns)
     engine = run.engine
-    assert not engine._matching.orders
+    assert not engine.open_orders()
     assert all(not p.orders for p in engine.participants.values())
     for book in engine.books.values():
         for side in (book.bids, book.asks):

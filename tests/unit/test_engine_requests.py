@@ -11,7 +11,7 @@ from rtes.common.messages import (
 )
 from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refusals import Code
-from rtes.services.matcher.orders import OUTCOMES_KEPT
+from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 
 from tests.unit.enginedesk import ANN, BOB, OPS, START_NS, Desk
 

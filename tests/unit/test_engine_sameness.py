@@ -114,7 +114,7 @@ def test_orders_that_are_gone_take_no_room() -> None:
                 ("F", 1, 0, cl_ord_id, "AAPL", cl_ord_id - 1), None, cl_ord_id, START_NS
             )
         engine.take()
-    assert not engine._matching.orders
+    assert not engine.open_orders()
     assert not engine.participants[1].orders
     assert not book.bids.levels
     assert not book.bids.ladder

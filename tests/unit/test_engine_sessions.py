@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rtes.common.records import Command, encode
 from rtes.common.refusals import Code
-from rtes.services.matcher.orders import OUTCOMES_KEPT
+from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 
 from tests.exchange import ALICE, BOB, INSTRUMENTS, OPS, Exchange, told
 
@@ -260,5 +260,5 @@ def test_nothing_is_left_of_orders_that_ended(x: Exchange) -> None:
     assert (book.buy_stops.waiting(), book.sell_stops.waiting()) == ([], [])
     for p in x.engine.participants.values():
         assert p.orders == {}
-        assert len(p.outcomes) <= OUTCOMES_KEPT
+        assert len([*p.outcomes]) <= OUTCOMES_KEPT
         assert p.reports == []
