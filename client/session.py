@@ -65,6 +65,7 @@ class Session:
         self.unanswered: dict[int, m.Inbound] = {}
         self.streams: dict[int, Stream] = {}  # by appl_id, from the first LogonReply on
         self.frames_bad = 0  # could not be read
+        self.reports_lost = 0  # told while we were away, and not kept by the exchange
         self._questions: dict[str, m.Inbound] = {}  # without cl_ord_id, by their own id
         self._again: set[int] = set()  # unanswered requests that were sent more than once
         self._answers: dict[int, set[int]] = {}  # shards that answered a request to all of them
@@ -175,6 +176,8 @@ class Session:
                 self._logon_ns = now_ns + message.deadline_ms * 1_000_000 - RETRY_NS
             case m.Reject():
                 self._reject()
+            case m.SequenceReset():
+                self._skip(message)
             case m.SecurityList() | m.PositionReport():
                 self._questions.pop(_question_id(message), None)
 
@@ -251,6 +254,14 @@ class Session:
         if now_ns - stream.asked_ns >= GAP_NS:
             stream.asked_ns = now_ns
             self._put(m.encode(m.ResendRequest(stream.last_seq_num + 1, appl_id)), now_ns)
+
+    def _skip(self, reset: m.SequenceReset) -> None:
+        """The exchange does not keep what we missed: go on from what it has."""
+        stream = self.streams.get(reset.appl_id)
+        if stream is not None:
+            next_number = reset.new_seq_no or min(stream.early, default=stream.head + 1)
+            self.reports_lost += max(0, next_number - 1 - stream.last_seq_num)
+            stream.last_seq_num = max(stream.last_seq_num, next_number - 1)
 
     def _apply(self, report: Any) -> None:
         if isinstance(report, m.ExecutionReport):

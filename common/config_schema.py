@@ -132,6 +132,7 @@ class ServiceCores(_Section):
     matcher: Cores = []
     marketdata: Cores = []
     archive: Cores = []
+    snapshotter: Cores = []
     health: Cores = []
 
 

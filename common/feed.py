@@ -16,6 +16,7 @@ HEADER: Final = struct.Struct(">HQQI")  # shard, epoch, first_seq, commands
 TOPIC_BLOCK: Final = b"B"
 TOPIC_STATUS: Final = b"S"
 TOPIC_END: Final = b"E"  # ends an answer of the archive: only then is more asked for
+TOPIC_GONE: Final = b"G"  # what was asked for is older than what is kept
 REQUEST_INTERVAL_NS: Final = 100_000_000
 PENDING_BLOCKS_MAX: Final = 1_024
 
@@ -30,14 +31,25 @@ def replay_request(shard: int, first_seq: int) -> bytes:
     return encode(("replay", shard, first_seq))
 
 
-def history_request(shard: int, account: int, begin_seq_no: int, session: int) -> bytes:
-    """Asks the archive for what an account was told, from a report number on."""
-    return encode(("history", shard, account, begin_seq_no, session))
+def history_request(
+    shard: int, account: int, begin_seq_no: int, session: int, told_seq: int
+) -> bytes:
+    """Asks the archive for what an account was told up to told_seq, from a report number on."""
+    return encode(("history", shard, account, begin_seq_no, session, told_seq))
 
 
 def end_frame(shard: int) -> bytes:
     """Ends the archive's answer to a replay request."""
     return TOPIC_END + encode(shard)
+
+
+def gone_frame(shard: int, seq: int) -> bytes:
+    """The archive's answer when what follows seq was removed."""
+    return TOPIC_GONE + encode((shard, seq))
+
+
+class FellBehindError(RuntimeError):
+    """What a follower needs next is not kept any more: it must start anew, from a snapshot."""
 
 
 class Follower:
@@ -136,6 +148,9 @@ class Followers:
         if frame[:1] == TOPIC_END:
             self.by_shard[decode(frame[1:])].answered()
             return [], None
+        if frame[:1] == TOPIC_GONE:
+            self._gone(*decode(frame[1:]))
+            return [], None
         if frame[:1] == TOPIC_STATUS:
             status = Status(frame)
             follower = self.by_shard.get(status.shard)
@@ -150,6 +165,17 @@ class Followers:
         if shard not in self.by_shard or shard in self._unplaced:
             return [], None
         return [decode_block(b) for b in self.by_shard[shard].receive(frame)], None
+
+    def _gone(self, shard: int, seq: int) -> None:
+        if self.by_shard[shard].next_seq == seq:
+            raise FellBehindError(
+                f"shard {shard}: what follows sequence number {seq - 1} is not kept any more; "
+                f"this process starts anew"
+            )
+
+    def start_after(self, shard: int, seq: int) -> None:
+        """A snapshot was taken in that holds everything up to seq."""
+        self.by_shard[shard].next_seq = seq + 1
 
     def requests(self, now_ns: int) -> list[tuple[int, int]]:
         """(shard, first missing sequence number) for every replay to ask for now."""

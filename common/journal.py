@@ -90,6 +90,16 @@ class Reader:
         paths = segments(self._directory)
         return first_seq_of(paths[0]) if paths else 1
 
+    @property
+    def last_seq(self) -> int:
+        """The last sequence number of the newest segment; 0 when there is none."""
+        paths = segments(self._directory)
+        if not paths:
+            return 0
+        segment = _Segment(paths[-1])
+        segment.extend()
+        return segment.next_seq - 1
+
     def blocks_from(self, seq: int) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
         """All valid blocks that end at or after seq, until the first gap or damage."""
         paths = segments(self._directory)
@@ -221,9 +231,7 @@ class Journal:
 
     def append(self, epoch: int, first_seq: int, commands: int, payload: bytes) -> None:
         """Write one block. Raises OSError (ENOSPC) before anything of it is visible."""
-        data, crc = blocks.encode(
-            self._shard, epoch, first_seq, commands, payload, self._crc
-        )
+        data, crc = blocks.encode(self._shard, epoch, first_seq, commands, payload, self._crc)
         if self._offset + len(data) > self._end:
             self._next_segment(first_seq, len(data))
         if failpoint.due("journal.torn"):

@@ -354,6 +354,14 @@ class PositionReport(Message, frozen=True, tag="AP"):
     suspended: Annotated[U63, field("1 when the kill switch is set", 0)]
 
 
+class SequenceReset(Message, frozen=True, tag="4"):
+    """Of the reports that were asked for, those before new_seq_no are not kept any more: go on
+    from there. What became of open orders meanwhile is told by OrderMassStatusRequest."""
+
+    appl_id: Annotated[U63, field("matcher shard", 1180)]
+    new_seq_no: Annotated[U63, field("first report kept; 0: none is", 36)]
+
+
 class GoAway(Message, frozen=True, tag="UG"):
     """The gateway is about to stop: log on again at the endpoint before the deadline."""
 
@@ -393,6 +401,7 @@ Outbound = (
     | PartyActionReport
     | SecurityList
     | PositionReport
+    | SequenceReset
     | GoAway
 )
 SEQUENCED: Final = ("8", "9", "r", "UM", "DI")  # types that carry appl_seq_num

@@ -91,11 +91,16 @@ class Snapshots:
         stored = _decode(body)
         return Snapshot(Point(stored.seq, stored.crc), stored.time_ns, bytes(stored.state))
 
-    def newest(self, part: str) -> Snapshot | None:
-        """The newest one that can be read; None when there is none."""
+    def forget_after(self, seq: int) -> None:
+        """Remove what is newer than seq."""
+        for newer in [s for s in self.seqs() if s > seq]:
+            shutil.rmtree(self.directory / f"{newer:020d}")
+
+    def newest(self, *parts: str) -> list[Snapshot] | None:
+        """These parts of the newest snapshot in which all of them can be read; None: of none."""
         for seq in reversed(self.seqs()):
             try:
-                return self.read(seq, part)
+                return [self.read(seq, part) for part in parts]
             except SnapshotError:
                 continue
         return None

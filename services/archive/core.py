@@ -2,21 +2,27 @@
 
 It follows the feed only to know how far the journal may be told: blocks are served up to the
 head that the matcher released, never further. It keeps, for each account, which blocks told it
-something, so that a participant's history is found without a scan.
+something, so that a participant's history is found without a scan; that index is made a slice at
+a time, so that no start is slow, and who asks meanwhile is answered when it is complete.
 """
 
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from rtes.common import feed
 from rtes.common.loop import Send, Vitals
+from rtes.common.messages import SequenceReset
 from rtes.common.records import decode, decode_block, encode
 
 FEED: Final = 1  # channel: blocks and status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): followers and gateways
 ANSWER_BYTES_MAX: Final = 1 << 20  # of one replay answer; the follower asks for more
+INDEX_BLOCKS: Final = 500  # indexed in one step
+WAITING_MAX: Final = 1_024  # history requests that wait for the index; beyond it they are dropped
 
 BlocksFrom = Callable[[int], Iterator[tuple[int, int, int, bytes]]]
 
@@ -42,6 +48,7 @@ class ArchiveCore:
         self._epoch = 0
         self._indexed_seq = 0
         self._histories: dict[int, _History] = {}
+        self._waiting: deque[tuple[bytes, list[int]]] = deque(maxlen=WAITING_MAX)
         self._replays = 0
 
     def receive(self, channel: int, frames: list[Any], _now_ns: int, _wall_ns: int) -> None:
@@ -76,8 +83,9 @@ class ArchiveCore:
         self._indexed_seq = first_seq + commands - 1
 
     def _catch_up(self) -> None:
-        """Index what the feed did not bring, from the journal."""
-        for _, first_seq, commands, payload in self._released(self._indexed_seq + 1):
+        """Index a slice of what the feed did not bring, from the journal."""
+        blocks = self._released(self._indexed_seq + 1)
+        for _, first_seq, commands, payload in islice(blocks, INDEX_BLOCKS):
             self._index(first_seq, commands, payload)
 
     def _released(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
@@ -90,12 +98,15 @@ class ArchiveCore:
         if request[0] == "replay":
             self._replay(routing_id, request[2])
         elif request[0] == "history":
-            self._history(routing_id, *request[2:])
+            self._waiting.append((routing_id, request[2:]))
 
     def _replay(self, routing_id: bytes, seq: int) -> None:
         self._replays += 1
         size = 0
         for _epoch, first_seq, commands, payload in self._released(seq):
+            if first_seq > seq and not size:
+                self.outbox.append((REQUESTS, routing_id, feed.gone_frame(self._shard, seq)))
+                return
             # the present matcher vouches for what its predecessors journaled
             frame = feed.frame(self._shard, self._epoch, first_seq, commands, payload)
             self.outbox.append((REQUESTS, routing_id, frame))
@@ -104,30 +115,44 @@ class ArchiveCore:
                 break
         self.outbox.append((REQUESTS, routing_id, feed.end_frame(self._shard)))
 
+    def _answer(self, routing_id: bytes, account: int, session: int, reports: bytes) -> int:
+        answer = encode((self._shard, account, session, reports))
+        self.outbox.append((REQUESTS, routing_id, answer))
+        return len(answer)
+
     def _history(self, routing_id: bytes, account: int, begin: int, session: int) -> None:
-        """Send the chunks that hold the account's reports from begin on."""
-        self._catch_up()
-        history = self._histories.get(account)
-        if history is None:
-            return
+        """Send the chunks that hold the account's reports from begin on; what is not kept any
+        more is said to be gone."""
+        history = self._histories.get(account, _History())
+        kept_from = history.numbers[0] if history.numbers else 0
+        if begin < kept_from or not kept_from:
+            reset = (SequenceReset.__struct_config__.tag, self._shard, kept_from)
+            self._answer(routing_id, account, session, encode([reset]))
         at = max(0, bisect_right(history.numbers, begin) - 1)
         size = 0
-        for first_seq in history.blocks[at:]:
-            payload = next(self._blocks_from(first_seq))[3]
+        for seq in history.blocks[at:]:
+            _, first_seq, _, payload = next(self._blocks_from(seq), (0, 0, 0, b""))
+            if first_seq != seq:
+                continue  # removed since it was indexed
             for chunk in decode_block(payload).chunks:
                 if chunk[0] == account and chunk[2]:
-                    answer = encode((self._shard, account, session, chunk[4]))
-                    self.outbox.append((REQUESTS, routing_id, answer))
-                    size += len(answer)
+                    size += self._answer(routing_id, account, session, chunk[4])
             if size >= ANSWER_BYTES_MAX:
                 return
 
     def flush(self, _now_ns: int, _wall_ns: int) -> None:
-        """Nothing is held back: answers are complete when the request was read."""
-
-    def tick(self, _now_ns: int) -> None:
+        """Index a slice, then answer whose history is indexed."""
         if self._indexed_seq < self._head_seq:
             self._catch_up()
+        for _ in range(len(self._waiting)):
+            routing_id, (account, begin, session, told_seq) = self._waiting.popleft()
+            if self._indexed_seq >= told_seq:
+                self._history(routing_id, account, begin, session)
+            else:
+                self._waiting.append((routing_id, [account, begin, session, told_seq]))
+
+    def tick(self, _now_ns: int) -> None:
+        """Nothing waits for time alone."""
 
     def vitals(self) -> Vitals:
         lag = self._head_seq - self._indexed_seq

@@ -8,8 +8,11 @@ import sys
 
 from rtes.common import feed, service
 from rtes.common.loop import Loop
+from rtes.common.records import decode
+from rtes.common.snapshots import ENGINE, MARKET_DATA, Snapshots
 from rtes.services.marketdata import shell
 from rtes.services.marketdata.core import MarketDataCore
+from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
 NICE = 10  # orders come first: under full load it falls behind instead of taking from them
@@ -22,7 +25,13 @@ def main() -> int:
     instruments = [i for i in start.instruments if i.shard == shard]
     names = {a.name: a.id for a in start.accounts}
     engine = Engine(shard, instruments, config.exchange.day_end_ns, names)
-    core = shell.MarketDataShell(shard, MarketDataCore(engine, instruments))
+    published = MarketDataCore(engine, instruments)
+    core = shell.MarketDataShell(shard, published)
+    saved = Snapshots(paths.snapshots_dir(shard)).newest(ENGINE, MARKET_DATA)
+    if saved is not None:
+        engine.restore(state.decode(saved[0].state))
+        published.restore(decode(saved[1].state), saved[1].point.seq + 1)
+        core.resume(saved[1].point.seq)
     curve = start.curve_server()
     sockets = start.sockets()
     sockets.publish(shell.PUBLISH, config.exchange.market_data_endpoint, curve)

@@ -27,6 +27,10 @@ class MarketDataShell:
         self._published = 0
         self._requests = 0
 
+    def resume(self, seq: int) -> None:
+        """The core has taken in a snapshot that holds everything up to seq."""
+        self._followers.start_after(self._shard, seq)
+
     def receive(self, channel: int, frames: list[Any], now_ns: int, _wall_ns: int) -> None:
         if channel == REQUESTS:
             for routing_id, _user, payload in frames:

@@ -93,9 +93,7 @@ class MatcherCore:
         told = encode((chunks, notices))
         return same and told == encode((block.chunks, block.notices))
 
-    def receive(
-        self, _channel: int, frames: list[bytes], _now_ns: int, _wall_ns: int
-    ) -> None:
+    def receive(self, _channel: int, frames: list[bytes], _now_ns: int, _wall_ns: int) -> None:
         for frame in frames:
             try:
                 stamp, payload = link.unpack(frame)
@@ -153,9 +151,7 @@ class MatcherCore:
         frame = feed.frame(self._shard, self._epoch, first_seq, commands, block)
         self.outbox.append((FEED, None, frame))
 
-    def _execute(
-        self, frames: list[bytes], time_ns: int
-    ) -> tuple[list[Any], list[Any], list[Any]]:
+    def _execute(self, frames: list[bytes], time_ns: int) -> tuple[list[Any], list[Any], list[Any]]:
         """Apply all commands in order; returns what is acknowledged, told and noticed."""
         seq = self.next_seq
         apply, in_hand = self._engine.apply, self._in_hand

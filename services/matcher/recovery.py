@@ -1,4 +1,4 @@
-"""Brings the matcher back: journaled blocks are executed again and compared, block by block.
+"""Brings a matcher back: the newest snapshot, then the blocks after it, executed and compared.
 
 A block that does not come out byte-identical means another release or damaged memory: the
 matcher refuses to start rather than contradict what participants were told.
@@ -8,11 +8,20 @@ from collections.abc import Iterable
 
 from rtes.common.blocks import StoredBlock
 from rtes.common.records import decode_block
+from rtes.common.snapshots import Snapshot
 from rtes.services.matcher.core import MatcherCore
+from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.state import decode
 
 
 class ReplayDivergedError(RuntimeError):
     """Re-execution gave another outcome than the journal holds."""
+
+
+def restore(core: MatcherCore, engine: Engine, saved: Snapshot) -> None:
+    """Take in a snapshot; core and its engine must be new."""
+    engine.restore(decode(saved.state))
+    core.resume(saved.point.seq + 1, saved.time_ns)
 
 
 def recover(core: MatcherCore, journal: Iterable[tuple[StoredBlock, bytes]]) -> int:

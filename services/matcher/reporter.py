@@ -103,9 +103,7 @@ class Reporter:
         if self.events is not None:
             self.events.append((report, order))
 
-    def closed(
-        self, order: Order, exec_type: str, restatement: int, refused: Refused
-    ) -> None:
+    def closed(self, order: Order, exec_type: str, restatement: int, refused: Refused) -> None:
         """Canceled or Expired without a request of the owner's."""
         code = refused[0]
         tail: tuple[int, ...] = ()

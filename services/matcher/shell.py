@@ -14,11 +14,15 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rtes.common import failpoint, storage
-from rtes.common.journal import NO_SPACE, Journal
+from rtes.common.journal import BEGINNING, NO_SPACE, Journal, Reader
+from rtes.common.service import Boot
+from rtes.common.snapshots import ENGINE, Snapshots
 from rtes.services.matcher.core import CommandFailedError, Key, MatcherCore
+from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.recovery import recover, restore
 
 EXIT_POISONED: Final = 72
 EXIT_DISK: Final = 74
@@ -119,3 +123,46 @@ class Crashes:
             path = self._directory / f"{account}-{cl_ord_id}.json"
             storage.write_whole(path, json.dumps(text, indent=1).encode())
         failpoint.at("matcher.kept_aside")
+
+
+class Matcher(NamedTuple):
+    """A matcher that may start."""
+
+    core: MatcherCore
+    writer: Writer
+    crashes: Crashes
+    lock: int  # held until the process ends
+    recovered: str  # what was done, for the log
+
+
+def recovered(start: Boot) -> Matcher:
+    """Take the journal and bring the state back: newest snapshot, then the blocks after it.
+
+    Raises AlreadyRunningError, JournalCorruptError, ReplayDivergedError, TooManyPoisonedError."""
+    shard, config, paths = start.shard, start.config, start.paths
+    directory = paths.journal_dir(shard)
+    lock = storage.lock(directory)
+    crashes = Crashes(paths.poison_dir(shard), start.clock.wall_ns())
+    epoch = storage.next_epoch(directory)
+    instruments = [i for i in start.instruments if i.shard == shard]
+    names = {a.name: a.id for a in start.accounts}
+    engine = Engine(shard, instruments, config.exchange.day_end_ns, names)
+    core = MatcherCore(shard, epoch, engine, crashes.in_hand, crashes.poisoned)
+    interval_ns = config.journal.sync_interval_ns
+    snapshots = Snapshots(paths.snapshots_dir(shard))
+    if interval_ns is None:  # a power loss may have left less than the snapshots know
+        snapshots.forget_after(Reader(directory).last_seq)
+    after = BEGINNING
+    for saved in snapshots.newest(ENGINE) or ():
+        restore(core, engine, saved)
+        after = saved.point
+    journal = Journal(directory, shard, config.journal.segment_mib << 20, interval_ns)
+    commands = recover(core, journal.recover(after))
+    journal.prepare()
+    core.set_read_only(not journal.writable)
+    done = f"epoch {epoch}, snapshot at {after.seq}, {commands} commands replayed"
+    if journal.torn_bytes:
+        done += f", {journal.torn_bytes} bytes of a torn block cut off"
+    for account, cl_ord_id in crashes.poisoned:
+        done += f"; refusing request {cl_ord_id} of account {account}: it stopped the matcher"
+    return Matcher(core, Writer(core, journal, epoch), crashes, lock, done)

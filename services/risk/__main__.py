@@ -7,6 +7,8 @@ import sys
 
 from rtes.common import feed, service
 from rtes.common.loop import Loop
+from rtes.common.records import decode
+from rtes.common.snapshots import RISK, Snapshots
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
 
@@ -16,6 +18,10 @@ def main() -> int:
     shard, mesh, paths = start.shard, start.config.mesh, start.paths
     rules = Risk(start.instruments, start.accounts, shard, mesh.risk_shards)
     core = risk.RiskCore(shard, start.epoch, rules, range(mesh.matcher_shards))
+    for m in range(mesh.matcher_shards):
+        for saved in Snapshots(paths.snapshots_dir(m)).newest(RISK) or ():
+            rules.restore(decode(saved.state))
+            core.resume(m, saved.point.seq)
     sockets = start.sockets()
     sockets.pull(risk.COMMANDS, paths.socket(f"risk{shard}"))
     sockets.publish(risk.STATUS, paths.socket(f"riskpub{shard}"))

@@ -55,6 +55,10 @@ class RiskCore:
         self._checked = 0
         self._refused = 0
 
+    def resume(self, matcher: int, seq: int) -> None:
+        """The projection has taken in a snapshot that holds everything up to seq."""
+        self._followers.start_after(matcher, seq)
+
     def receive(self, channel: int, frames: list[bytes], now_ns: int, _wall_ns: int) -> None:
         if channel == COMMANDS:
             for frame in frames:

@@ -21,9 +21,9 @@ DOCSTRING_LINES_MAX = 8
 DOCSTRING_HOLDS_LAYOUTS = ("records.py", "marketdata.py", "riskwire.py")
 
 # Everything in services/ is pure unless it is one of these.
-SHELLS = ("__main__.py", "http.py", "shell.py")
-PURE_COMMON = ("blocks", "enums", "feed", "invariant", "link", "marketdata", "messages",
-               "records", "refusals", "riskwire")  # fmt: skip
+SHELLS = ("__main__.py", "machine.py", "shell.py")
+PURE_COMMON = ("blocks", "checks", "enums", "feed", "histogram", "invariant", "link", "marketdata",
+               "messages", "records", "refusals", "riskwire")  # fmt: skip
 PURE_CLIENT = ("bookview", "orders", "outcomes", "session")
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "subprocess",
           "threading", "time", "uuid", "zmq"}  # fmt: skip
@@ -36,8 +36,12 @@ ALLOWED = {
     "client": ("rtes.common", "rtes.control"),
     "benchmarks": ("rtes.",),
 }
-REPLICAS = ("marketdata", "archive")  # replicas of the matcher's engine
-NOT_OF_THE_ENGINE = ("core", "recovery", "__main__")
+REPLICAS = {  # they execute or follow what other services decided, and may use these of them
+    "archive": ("matcher",),
+    "marketdata": ("matcher",),
+    "snapshotter": ("matcher", "marketdata", "risk"),
+}
+NOT_OF_A_REPLICA = {"matcher": ("core", "recovery", "shell", "__main__"), "marketdata": ("shell",)}
 
 
 def python_files(*directories: str) -> list[Path]:
@@ -116,9 +120,11 @@ def may_import(path: Path, name: str) -> bool:
     own = f"rtes.services.{inner[0]}" if layer == "services" else f"rtes.{layer}"
     if any(name == a or name.startswith(f"{a.rstrip('.')}.") for a in (own, *ALLOWED[layer])):
         return True
-    engine = name.startswith("rtes.services.matcher.")
-    replica = layer == "services" and inner[0] in REPLICAS
-    return replica and engine and name.split(".")[3] not in NOT_OF_THE_ENGINE
+    if layer != "services" or not name.startswith("rtes.services."):
+        return False
+    service, module = name.split(".")[2:4]
+    followed = REPLICAS.get(inner[0], ())
+    return service in followed and module not in NOT_OF_A_REPLICA.get(service, ())
 
 
 def test_layers() -> None:

@@ -1,0 +1,31 @@
+"""The snapshotter's process: a replica of one matcher shard that saves its state.
+
+Exit code: 64 configuration.
+"""
+
+import os
+import sys
+
+from rtes.common import feed, service
+from rtes.common.loop import Loop
+from rtes.services.snapshotter import shell
+from rtes.services.snapshotter.core import FEED
+
+NICE = 19  # it may fall behind: then a start replays more
+
+
+def main() -> int:
+    start = service.boot("snapshotter")
+    os.nice(NICE)
+    core = shell.snapshotter(start)
+    sockets = start.sockets()
+    feeds = [start.paths.socket(f"feed{start.shard}")]
+    sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
+    service.freeze_heap()
+    Loop(core, sockets, start.clock, "snapshotter", start.shard).run()
+    sockets.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

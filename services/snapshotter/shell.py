@@ -1,0 +1,62 @@
+"""The snapshotter's files: where it starts, what it saves, which segments nobody needs then."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rtes.common.journal import Point, Reader, first_seq_of, segments
+from rtes.common.records import decode
+from rtes.common.service import Boot
+from rtes.common.snapshots import ENGINE, MARKET_DATA, RISK, Snapshots
+from rtes.services.marketdata.core import MarketDataCore
+from rtes.services.matcher import state
+from rtes.services.matcher.engine import Engine
+from rtes.services.risk.rules import Risk
+from rtes.services.snapshotter.core import Replicas, SnapshotterCore
+
+
+def new_replicas(start: Boot, shard: int) -> Replicas:
+    """At the beginning of the journal, for all accounts."""
+    instruments = [i for i in start.instruments if i.shard == shard]
+    names = {a.name: a.id for a in start.accounts}
+    engine = Engine(shard, instruments, start.config.exchange.day_end_ns, names)
+    risk = Risk(start.instruments, start.accounts)
+    return Replicas(engine, risk, MarketDataCore(engine, instruments))
+
+
+def snapshotter(start: Boot) -> SnapshotterCore:
+    """Starts from the newest snapshot that is whole."""
+    shard, settings = start.shard, start.config.journal
+    directory = start.paths.journal_dir(shard)
+    snapshots = Snapshots(start.paths.snapshots_dir(shard))
+
+    def save(at: Point, time_ns: int, parts: Mapping[str, Any]) -> None:
+        snapshots.write(at, time_ns, parts)
+        if settings.retention == "snapshots":
+            remove_unneeded(directory, snapshots.seqs()[0])
+
+    core = SnapshotterCore(
+        shard,
+        replicas := new_replicas(start, shard),
+        Reader(directory).blocks_from,
+        save,
+        settings.snapshot_commands,
+        settings.snapshot_interval_s * 1_000_000_000,
+    )
+    saved = snapshots.newest(ENGINE, RISK, MARKET_DATA)
+    if saved is not None:
+        engine, risk, market_data = saved
+        replicas.engine.restore(state.decode(engine.state))
+        replicas.risk.restore(decode(risk.state))
+        replicas.market_data.restore(decode(market_data.state), engine.point.seq + 1)
+        core.resume(engine.point, engine.time_ns)
+    return core
+
+
+def remove_unneeded(directory: Path, oldest_snapshot: int) -> None:
+    """Remove the segments that end at or before the oldest snapshot kept."""
+    paths = segments(directory)
+    for path, after in pairwise(paths):
+        if first_seq_of(after) <= oldest_snapshot + 1:
+            path.unlink()
