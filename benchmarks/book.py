@@ -77,9 +77,7 @@ def measure(name: str, batch: int, messages: int, seed: int) -> dict[str, float]
 @click.option("--repetitions", type=int, default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object, nothing else")
-def main(
-    messages: int, flows: tuple[str, ...], repetitions: int, seed: int, as_json: bool
-) -> None:
+def main(messages: int, flows: tuple[str, ...], repetitions: int, seed: int, as_json: bool) -> None:
     cells = [(name, batch) for name in flows or SHAPES for batch in (1, BATCH)]
 
     def run(cell: tuple[str, int], r: int) -> dict[str, float]:

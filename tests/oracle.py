@@ -111,7 +111,7 @@ class Oracle:
             return self._events
         known = self.accounts.setdefault(account, Account())
         if kind == "A":
-            known.session, known.on_disconnect = command[4:6], command[6]
+            known.session, known.on_disconnect = (command[4], command[8]), command[6]
             return self._events
         if kind == "XD":
             self._disconnect(account, known, command[4:6])

@@ -59,6 +59,7 @@ class Flow:
     def __init__(self) -> None:
         self.now_ns = START_NS
         self._last_id = 0
+        self._turn = 1
         self._sent: list[Command] = []
 
     def command(self, intent: Intent, open_orders: Sequence[OpenOrder]) -> Command:
@@ -67,9 +68,10 @@ class Flow:
         if kind == "E":
             return ("XE", 0, self.now_ns, 0)
         if kind == "L":
-            return ("A", account, 0, 0, 0, back % 2, back % 3, 30)
+            self._turn += back % 2  # often the same: the answer to a logon was lost
+            return ("A", account, 0, 0, 0, 1, back % 3, 30, self._turn)
         if kind == "X":
-            return ("XD", account, 0, 0, 0, back % 2)
+            return ("XD", account, 0, 0, 0, self._turn - back % 2)
         if kind == "R":
             if not self._sent:
                 return ("XE", 0, 0, 0)
