@@ -3,8 +3,9 @@
     with Mesh(tmp_path) as mesh:
         client = Client.connect("DEMO1", config=mesh.config)
 
-The harness takes health's place on its socket, so it knows when each service is ready. It starts
-without supervisord: what is killed stays dead until `start`.
+The harness takes health's place on its socket, so it knows when each service is ready; with
+"health" among the services that is asked over HTTP instead. It starts without supervisord: what
+is killed stays dead until `start`.
 """
 
 import json
@@ -22,9 +23,11 @@ import zmq
 from rtes.common.config import Config, load
 from rtes.common.paths import Paths
 from rtes.common.records import decode
+from rtes.common.tls import http_connection
 from rtes.control.setup import setup
 
 SERVICES = ("matcher", "archive", "risk", "gateway")
+HEALTH = "health"
 READY_S = 30.0
 
 
@@ -68,7 +71,8 @@ class Mesh:
         setup(self.config)
         self._context = zmq.Context()
         self._health = self._context.socket(zmq.PULL)
-        self._health.bind(self.paths.socket("health"))
+        if HEALTH not in services:
+            self._health.bind(self.paths.socket(HEALTH))
         self.vitals: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Mesh":
@@ -114,7 +118,7 @@ class Mesh:
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Until every started service says that it is ready."""
         deadline = time.monotonic() + timeout_s
-        while not all(self.ready(s) for s in self.processes):
+        while not (self._page_says_ready() if HEALTH in self.services else self._all_ready()):
             self.hear(100)
             for service, process in self.processes.items():
                 if process.poll() is not None:
@@ -131,6 +135,25 @@ class Mesh:
             if process is not None and process.pid == vitals["pid"]:
                 self.vitals[vitals["service"]] = vitals
             timeout_ms = 0
+
+    def _all_ready(self) -> bool:
+        return all(self.ready(s) for s in self.processes)
+
+    def _page_says_ready(self) -> bool:
+        try:
+            return all(self.get(path)[0] == 200 for path in ("/startup", "/ready"))
+        except OSError:
+            return False
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """(status, body) of a health page. Raises OSError when nobody answers."""
+        connection = http_connection(self.config, 5.0)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
 
     def ready(self, service: str) -> bool:
         return bool(self.vitals.get(service, {}).get("ready"))

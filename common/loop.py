@@ -6,14 +6,18 @@ timer on the path of an order. The same loop runs in the simulator against fake 
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from rtes.common import process
+from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result, healthy_if
+from rtes.common.histogram import Histogram
 from rtes.common.records import encode
 
 HEALTH_CHANNEL: Final = 99
 HEALTH_INTERVAL_NS: Final = 500_000_000
+LOOP_AGE_NS_MAX: Final = 1_000_000_000
 TICK_NS: Final = 50_000_000
 Send = tuple[int, bytes | None, bytes]  # channel, routing id (ROUTER only), frame
 
@@ -26,6 +30,7 @@ class Vitals:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
 
 
 class Core(Protocol):
@@ -76,6 +81,7 @@ class Loop:
         shard: int = 0,
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
+        checks: Iterable[Check] = (),
     ) -> None:
         self._core = core
         self._ports = ports
@@ -88,7 +94,12 @@ class Loop:
             "pid": os.getpid(),
             "start_ns": clock.wall_ns(),
         }
+        self._checks = HealthCheckManager(clock.monotonic_ns())
+        self._checks.register_check(Check("loop", self._age, interval_s=0.5, fail_after=2))
+        for check in checks:
+            self._checks.register_check(check)
         self._tick_ns = 0
+        self._tick_gap_ns = 0  # the longest between two ticks since the last report
         self._health_ns = 0
         self.stopping = False
 
@@ -111,6 +122,8 @@ class Loop:
         now_ns = clock.monotonic_ns()
         core.flush(now_ns, clock.wall_ns())
         if now_ns - self._tick_ns >= TICK_NS:
+            if self._tick_ns:
+                self._tick_gap_ns = max(self._tick_gap_ns, now_ns - self._tick_ns)
             self._tick_ns = now_ns
             core.tick(now_ns)
         if self._commit is not None:
@@ -128,14 +141,33 @@ class Loop:
             if routing_id is not None and self._undelivered is not None:
                 self._undelivered(channel, routing_id)
 
+    def _age(self) -> Result:
+        """A loop that takes long for one round answers late, whatever else is well."""
+        gap_ns, self._tick_gap_ns = self._tick_gap_ns, 0
+        detail = f"longest round {gap_ns / 1e6:.0f} ms"
+        slow = gap_ns > LOOP_AGE_NS_MAX
+        return Result(HealthStatus.DEGRADED if slow else HealthStatus.HEALTHY, detail)
+
     def report(self) -> None:
-        """Send the core's vitals to health."""
-        vitals = self._core.vitals()
+        """Send to health what the core says of itself and how its checks stand."""
+        vitals, clock = self._core.vitals(), self._clock
+        self._checks.run(clock.monotonic_ns)
+        verdicts = self._checks.verdicts(clock.monotonic_ns())
+        cpu_s, memory_bytes = process.usage()
         snapshot = {
             **self._identity,
             "ready": vitals.ready,
-            "checks": vitals.checks,
-            "counters": vitals.counters,
-            "gauges": vitals.gauges,
+            "checks": {name: v.wire() for name, v in verdicts.items()} | _judged(vitals.checks),
+            "counters": vitals.counters | {"rtes_process_cpu_seconds_total": cpu_s},
+            "gauges": vitals.gauges | {"rtes_process_resident_memory_bytes": memory_bytes},
+            "histograms": {name: h.wire() for name, h in vitals.histograms.items()},
         }
         self._ports.send(HEALTH_CHANNEL, None, encode(snapshot))
+
+
+def _judged(readings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Vitals.checks, in the form that registered checks have."""
+    return {
+        name: {"status": healthy_if(r["ok"]).status, "detail": r["detail"], "critical": False}
+        for name, r in readings.items()
+    }

@@ -1,15 +1,18 @@
-"""What a service asks of the kernel for its own process: to die with its parent, and its cores.
+"""What a service asks of the kernel for its own process: to die with its parent, its cores, and
+what it has used.
 
-Both come before any thread is made, since threads inherit affinity from the one that makes them.
+The first two come before any thread is made, since threads inherit affinity from their maker.
 """
 
 import ctypes
 import os
+import resource
 import signal
 from collections.abc import Sequence
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PAGE_BYTES: Final = resource.getpagesize()
 
 
 class CoreError(ValueError):
@@ -42,3 +45,11 @@ def pin(cores: Sequence[int], setting: str) -> None:
     check_cores(cores, setting)
     if cores:
         os.sched_setaffinity(0, cores)
+
+
+def usage() -> tuple[float, int]:
+    """CPU time of this process in seconds, and its resident memory in bytes."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    with open("/proc/self/statm", "rb") as file:
+        pages = int(file.read().split()[1])
+    return spent.ru_utime + spent.ru_stime, pages * _PAGE_BYTES

@@ -1,25 +1,36 @@
 """The report as Prometheus text. Pure.
 
-A service's counters and gauges come under the names it gave them, labelled service and shard.
-A name of the form `rtes_orders_total.accepted` becomes the label outcome="accepted". Values of a
-service that has gone silent are left out: an old figure is not a measurement.
+A service's counters, gauges and histograms come under the names it gave them, labelled service
+and shard. A name of the form `rtes_orders_total.accepted` becomes a label, by default
+outcome="accepted". Values of a service that has gone silent are left out: an old figure is not a
+measurement.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
-from rtes.services.health.core import SILENT_NS_MAX, Report, ServiceReport, Status
+from rtes.common.checks import HealthStatus
+from rtes.common.histogram import octaves
+from rtes.services.health.core import SILENT_NS_MAX, Report, ServiceReport
+from rtes.services.health.names import HELP, LABELS
 
-_NAME: Final = re.compile(r"^rtes_[a-z0-9_]+(\.[a-z0-9_]+)?$")
-_VALUE: Final = {Status.HEALTHY: 1.0, Status.DEGRADED: 0.5, Status.UNHEALTHY: 0.0}
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_NAME: Final = re.compile(r"^rtes_[a-z0-9_]+(\.[A-Za-z0-9_-]+)?$")
+_VALUE: Final = {
+    HealthStatus.HEALTHY: 1.0,
+    HealthStatus.DEGRADED: 0.5,
+    HealthStatus.UNHEALTHY: 0.0,
+}
+V = TypeVar("V")
 
 
 class _Collector:
@@ -41,60 +52,93 @@ def render(report: Report, instance: Mapping[str, Any]) -> bytes:
 
 def _own(report: Report, instance: Mapping[str, Any]) -> Iterator[Metric]:
     labels = {name: str(value) for name, value in instance.items() if name != "pid"}
-    yield InfoMetricFamily("rtes_build", "Which instance answers.", labels)
-    yield _single("rtes_healthy", "1 healthy, 0.5 degraded, 0 unhealthy.", _VALUE[report.status])
-    yield _single("rtes_ready", "1 when every critical service is ready.", float(report.ready))
-    yield CounterMetricFamily(
-        "rtes_snapshots_malformed", "Snapshots that could not be read.", value=report.malformed
-    )
-    status = _family("rtes_service_status", "1 healthy, 0.5 degraded, 0 unhealthy.")
-    age = _family("rtes_snapshot_age_seconds", "Since the service was last heard of.")
-    start = _family("rtes_service_start_timestamp_seconds", "When the service started.")
-    check = _family("rtes_health_check_status", "1 when the check passes.", "check")
+    yield InfoMetricFamily("rtes_build", HELP["rtes_build_info"], labels)
+    for name, value in (
+        ("rtes_healthy", _VALUE[report.status]),
+        ("rtes_ready", float(report.ready)),
+        ("rtes_live", float(report.live)),
+    ):
+        yield GaugeMetricFamily(name, HELP[name], value=value)
+    name = "rtes_snapshots_malformed_total"
+    yield CounterMetricFamily(name, HELP[name], value=report.malformed)
+    yield from _services(report)
+    yield from _checks(report)
+
+
+def _services(report: Report) -> Iterator[Metric]:
+    status = _gauge("rtes_service_status")
+    age = _gauge("rtes_snapshot_age_seconds")
+    start = _gauge("rtes_service_start_timestamp_seconds")
     for s in report.services:
         where = [s.service, str(s.shard)]
         status.add_metric(where, _VALUE[s.status])
-        if s.snapshot is None or s.age_ns is None:
-            continue
-        age.add_metric(where, s.age_ns / 1e9)
-        start.add_metric(where, s.snapshot.start_ns / 1e9)
-        for name, result in s.snapshot.checks.items():
-            check.add_metric([*where, name], float(result.ok))
-    yield from (status, age, start, check)
+        if s.snapshot is not None and s.age_ns is not None:
+            age.add_metric(where, s.age_ns / 1e9)
+            start.add_metric(where, s.snapshot.start_ns / 1e9)
+    yield from (status, age, start)
 
 
-def _single(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+def _checks(report: Report) -> Iterator[Metric]:
+    status = _gauge("rtes_health_check_status", "check")
+    name = "rtes_health_check_runs_total"
+    runs = CounterMetricFamily(name, HELP[name], labels=["service", "shard", "check", "result"])
+    for s in report.services:
+        for check, result in {} if s.snapshot is None else s.snapshot.checks.items():
+            where = [s.service, str(s.shard), check]
+            status.add_metric(where, _VALUE[result.status] if _fresh(s) else 0.0)
+            runs.add_metric([*where, "passed"], result.passed)
+            runs.add_metric([*where, "failed"], result.failed)
+    yield from (status, runs)
 
 
-def _family(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, labels=["service", "shard", *labels])
+def _gauge(name: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, HELP[name], labels=["service", "shard", *labels])
 
 
 def _told(report: Report) -> Iterator[Metric]:
     heard = [(s, s.snapshot) for s in report.services if _fresh(s) and s.snapshot is not None]
     yield from _families(((s, snapshot.counters) for s, snapshot in heard), CounterMetricFamily)
     yield from _families(((s, snapshot.gauges) for s, snapshot in heard), GaugeMetricFamily)
+    yield from _histograms((s, snapshot.histograms) for s, snapshot in heard)
 
 
 def _fresh(s: ServiceReport) -> bool:
     return s.age_ns is not None and s.age_ns <= SILENT_NS_MAX
 
 
+def _rows(
+    told: Iterable[tuple[ServiceReport, dict[str, V]]],
+) -> Iterator[tuple[str, list[str], list[tuple[list[str], V]]]]:
+    """(name, label names, rows) of each family; what has no proper name is left out."""
+    samples: dict[str, list[tuple[list[str], V]]] = {}
+    for s, values in told:
+        for full_name, value in values.items():
+            if _NAME.match(full_name):
+                name, _, label = full_name.partition(".")
+                samples.setdefault(name, []).append(([s.service, str(s.shard), label], value))
+    for name, rows in samples.items():
+        labelled = any(labels[-1] for labels, _ in rows)
+        names = ["service", "shard", *([LABELS.get(name, "outcome")] if labelled else [])]
+        yield name, names, [(labels[: len(names)], value) for labels, value in rows]
+
+
 def _families(
     told: Iterable[tuple[ServiceReport, dict[str, float]]],
     kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
 ) -> Iterator[Metric]:
-    samples: dict[str, list[tuple[list[str], float]]] = {}
-    for s, values in told:
-        for full_name, value in values.items():
-            if _NAME.match(full_name):
-                name, _, outcome = full_name.partition(".")
-                samples.setdefault(name, []).append(([s.service, str(s.shard), outcome], value))
-    for name, rows in samples.items():
-        labelled = any(labels[-1] for labels, _ in rows)
-        names = ["service", "shard", "outcome"] if labelled else ["service", "shard"]
-        family = kind(name, "As the service counts it.", labels=names)
-        for labels, value in rows:
-            family.add_metric(labels[: len(names)], value)
+    for name, labels, rows in _rows(told):
+        family = kind(name, HELP.get(name, "As the service counts it."), labels=labels)
+        for values, value in rows:
+            family.add_metric(values, value)
+        yield family
+
+
+def _histograms(
+    told: Iterable[tuple[ServiceReport, dict[str, tuple[int, list[int]]]]],
+) -> Iterator[Metric]:
+    for name, labels, rows in _rows(told):
+        family = HistogramMetricFamily(name, HELP.get(name, ""), labels=labels)
+        for values, (sum_ns, counts) in rows:
+            buckets = [(f"{le:.6g}", float(count)) for le, count in octaves(counts)]
+            family.add_metric(values, [*buckets, ("+Inf", float(sum(counts)))], sum_ns / 1e9)
         yield family

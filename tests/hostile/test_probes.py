@@ -20,8 +20,9 @@ LIVE_S_MAX = 0.05
 
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """An exchange with health and market data."""
-    with Mesh(tmp_path_factory.mktemp("probes"), (*SERVICES, "marketdata", "health")) as mesh:
+    """A whole exchange."""
+    services = (*SERVICES, "marketdata", "snapshotter", "health")
+    with Mesh(tmp_path_factory.mktemp("probes"), services) as mesh:
         yield mesh
 
 
@@ -41,9 +42,7 @@ def until(done: Callable[[], bool], timeout_s: float) -> float:
 
 def connected(mesh: Mesh, count: int) -> list[socket.socket]:
     exchange = mesh.config.exchange
-    return [
-        socket.create_connection((exchange.host, exchange.ports["http"])) for _ in range(count)
-    ]
+    return [socket.create_connection((exchange.host, exchange.ports["http"])) for _ in range(count)]
 
 
 def live_s(mesh: Mesh) -> float:
@@ -142,9 +141,7 @@ def shown(mesh: Mesh, service: str) -> bool:
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("how", ["killed", "silent", "stopped"])
-def test_a_probe_when_a_service_is_down_or_silent(
-    exchange: Mesh, service: str, how: str
-) -> None:
+def test_a_probe_when_a_service_is_down_or_silent(exchange: Mesh, service: str, how: str) -> None:
     until(lambda: exchange.get("/ready")[0] == 200, 20)
     process = exchange.processes[service]
     if how == "killed":

@@ -24,10 +24,10 @@ from rtes.client.cli_common import listed
 from rtes.client.cli_money import amount, in_words, money, price_or_none, ticks
 from rtes.client.errors import Rejected, RtesError
 from rtes.common.config import load
+from rtes.common.httpserver import Server, Site
 from rtes.common.messages import SecurityList
 from rtes.common.refusals import Code
-from rtes.services.health.core import Health
-from rtes.services.health.http import Server
+from rtes.services.health.core import Health, Snapshot
 from rtes.services.health.views import respond
 
 
@@ -267,9 +267,11 @@ MATCHER = {"service": "matcher", "shard": 0, "pid": 7, "start_ns": 0, "ready": T
 def page(profile: str) -> Iterator[Health]:
     """A health page of its own at the profile's address."""
     exchange = load(profile, {}).exchange
-    health = Health(EXPECTED, 0)
+    health = Health(EXPECTED)
+    own = Snapshot("health", 0, 1, 0, True)
     loop = asyncio.new_event_loop()
-    server = Server(lambda path: respond(path, health.report(0), {"pid": 1}))
+    site = Site(lambda request: respond(request, health.report(0, own), {"pid": 1}), {})
+    server = Server(site)
     listener = loop.run_until_complete(server.listen(exchange.host, exchange.ports["http"]))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -292,7 +294,7 @@ class TestStatus:
         page.poll([msgspec.msgpack.encode(MATCHER)], 0)
         result = run("status", "--profile", profile)
         assert result.exit_code == 0
-        first, head, row = result.stdout.splitlines()
+        first, head, row, _own = result.stdout.splitlines()
         assert first.endswith(": healthy")
         assert head.split() == ["service", "shard", "status", "pid", "age", "why"]
         assert row.split() == ["matcher", "0", "healthy", "7", "0.0", "s"]
@@ -301,7 +303,7 @@ class TestStatus:
         result = run("status", "--profile", profile)
         assert result.exit_code == 1
         assert result.stdout.splitlines()[0].endswith(": unhealthy")
-        assert result.stdout.rstrip().endswith("not heard of yet")
+        assert result.stdout.splitlines()[2].rstrip().endswith("not heard of yet")
         result = run("status", "--profile", profile, "--json")
         assert result.exit_code == 1
         assert json.loads(result.stdout)["services"][0]["why"] == ["not heard of yet"]

@@ -1,0 +1,165 @@
+"""Checks of what all services stand on: sockets, disk, memory, clock, cores, certificate.
+
+Each function looks at the machine once and says what it saw; nothing here is on the path of an
+order. Limits that are not facts of the kernel are named at the top.
+"""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from rtes.common.checks import Check, HealthStatus, Result, healthy_if
+from rtes.common.config import Config
+from rtes.common.paths import Paths
+from rtes.common.tls import DAY_S, certificate_days_left
+from rtes.services.health.core import Key, Snapshot
+
+CERTIFICATE_DAYS_MIN: Final = 14
+MEMORY_DEGRADED: Final = 0.85
+MEMORY_UNHEALTHY: Final = 0.95  # where the emergency begins
+DISK_DEGRADED: Final = 0.10
+DISK_SEGMENTS_MIN: Final = 2  # free space for fewer of them: the journal is about to stop
+CLOCK_STEP_S_MAX: Final = 0.25
+CONNECT_S_MAX: Final = 1.0
+_ZMTP_SIGNATURE: Final = 0xFF  # first byte of ZeroMQ's greeting
+_CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+def network_connectivity(config: Config) -> Result:
+    """Orders and market data accept connections and speak ZeroMQ."""
+    host, ports = config.exchange.host, config.exchange.ports
+    for what in ("orders", "market data"):
+        try:
+            with socket.create_connection((host, ports[what]), CONNECT_S_MAX) as peer:
+                greeting = peer.recv(1)
+        except OSError as error:
+            return healthy_if(False, f"{what} at port {ports[what]}: {error}")
+        if not greeting or greeting[0] != _ZMTP_SIGNATURE:
+            return healthy_if(False, f"{what} at port {ports[what]}: not ZeroMQ")
+    return healthy_if(True, "orders and market data answer")
+
+
+def disk_free(config: Config) -> tuple[int, int]:
+    """(free bytes, size in bytes) of the disk that holds the journal."""
+    usage = shutil.disk_usage(Paths(config).run_dir)
+    return usage.free, usage.total
+
+
+def disk_space(config: Config) -> Result:
+    """Room for the journal."""
+    free, total = disk_free(config)
+    detail = f"{free / 2**30:.1f} GiB free, {free / total:.0%}"
+    if free < DISK_SEGMENTS_MIN * config.journal.segment_mib << 20:
+        return Result(HealthStatus.UNHEALTHY, detail)
+    low = free / total < DISK_DEGRADED
+    return Result(HealthStatus.DEGRADED if low else HealthStatus.HEALTHY, detail)
+
+
+def memory_ratio() -> float:
+    """Memory in use, of the control group's limit, or where there is none of the host's."""
+    limit, used = _read(_CGROUP / "memory.max"), _read(_CGROUP / "memory.current")
+    if limit.isdigit() and used.isdigit():
+        reclaimable = _field(_CGROUP / "memory.stat", "inactive_file")
+        return max(0, int(used) - reclaimable) / int(limit)
+    total = _field(Path("/proc/meminfo"), "MemTotal:")
+    return 1 - _field(Path("/proc/meminfo"), "MemAvailable:") / total
+
+
+def memory() -> Result:
+    """Room for the processes."""
+    ratio = memory_ratio()
+    if ratio > MEMORY_UNHEALTHY:
+        status = HealthStatus.UNHEALTHY
+    else:
+        status = HealthStatus.DEGRADED if ratio > MEMORY_DEGRADED else HealthStatus.HEALTHY
+    return Result(status, f"{ratio:.0%} in use")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _field(path: Path, name: str) -> int:
+    for line in _read(path).splitlines():
+        words = line.split()
+        if words[0] == name:
+            return int(words[1])
+    return 0
+
+
+class ClockCheck:
+    """Sees when the wall clock was set: it then moved otherwise than the monotonic one."""
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._offset_s = wall() - monotonic()
+
+    def __call__(self) -> Result:
+        offset_s = self._wall() - self._monotonic()
+        step_s, self._offset_s = offset_s - self._offset_s, offset_s
+        if abs(step_s) > CLOCK_STEP_S_MAX:
+            return Result(HealthStatus.DEGRADED, f"the wall clock was set by {step_s:+.2f} s")
+        return Result(HealthStatus.HEALTHY, "steady")
+
+
+def certificate(config: Config) -> Result:
+    """The HTTP pages' certificate has not run out and will not soon."""
+    days = certificate_days_left(config, time.time())
+    if days is None:
+        return Result(HealthStatus.HEALTHY, "TLS is off")
+    if days <= 0:
+        return Result(HealthStatus.UNHEALTHY, f"expired {-days:.0f} days ago")
+    soon = days < CERTIFICATE_DAYS_MIN
+    return Result(
+        HealthStatus.DEGRADED if soon else HealthStatus.HEALTHY, f"{days:.0f} days left"
+    )
+
+
+def certificate_gauges(config: Config) -> dict[str, float]:
+    """When the certificate expires, in seconds since the epoch; nothing when TLS is off."""
+    now_s = time.time()
+    days = certificate_days_left(config, now_s)
+    name = "rtes_tls_cert_not_after_timestamp_seconds"
+    return {} if days is None else {name: now_s + days * DAY_S}
+
+
+def pinning(config: Config, heard: Mapping[Key, Snapshot]) -> Result:
+    """Services of this host run on the cores that the configuration gives them."""
+    wrong = []
+    for (service, shard), snapshot in heard.items():
+        cores = getattr(config.cores, service, [])
+        try:
+            actual = sorted(os.sched_getaffinity(snapshot.pid)) if cores else []
+        except OSError:
+            continue  # just ended, or on another host
+        if actual != sorted(cores):
+            wrong.append(f"{service} {shard} on {actual}, not {sorted(cores)}")
+    return healthy_if(not wrong, "; ".join(wrong) or "as configured")
+
+
+def machine_checks(config: Config, heard: Callable[[], Mapping[Key, Snapshot]]) -> list[Check]:
+    """What health registers for itself. heard() are the services' last snapshots."""
+    return [
+        Check(
+            "network_connectivity", lambda: network_connectivity(config), interval_s=2.0,
+            timeout_s=3.0, critical=True, groups=("network",), startup_grace_s=30.0, fail_after=2,
+        ),
+        Check("disk_space", lambda: disk_space(config), interval_s=5.0, groups=("machine",)),
+        Check("memory", memory, interval_s=1.0, groups=("machine",), fail_after=3),
+        Check("clock", ClockCheck(), interval_s=1.0, groups=("machine",), recover_after=60),
+        Check("pinning", lambda: pinning(config, heard()), interval_s=5.0, groups=("machine",)),
+        Check(
+            "certificate", lambda: certificate(config), interval_s=60.0, groups=("network",)
+        ),
+    ]  # fmt: skip
