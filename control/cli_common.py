@@ -11,7 +11,6 @@ from rich.table import Table
 from rtes.common.config import Config, running
 from rtes.control.caller import perform
 
-
 _PARAMETERS: Final = "__click_params__"
 
 

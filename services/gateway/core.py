@@ -247,8 +247,7 @@ class GatewayCore:
         self.outbox.append((ARCHIVE + shard, None, request))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
-        name = message.account
-        account = self._accounts.get(name) if name else session.account
+        account = self._accounts.get(message.account) if message.account else session.account
         if account is None or not may_ask_about(session.account, account):
             self._tell(session.routing_id, admission.refuse(message, Code.NOT_AUTHORIZED))
             return
