@@ -27,9 +27,16 @@ class Peer(Raw):
         self._monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 
     def close(self) -> None:
+        """Drop the connection and what was not sent yet."""
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.leave()
+
+    def leave(self) -> None:
+        """Drop the connection, after all was sent."""
         self.socket.disable_monitor()
         self._monitor.close(0)
-        super().close()
+        self.socket.close()
+        self._context.term()
 
     def was_closed(self, timeout_s: float = 20.0) -> bool:
         """Whether the exchange ends the connection within that time."""
