@@ -372,38 +372,16 @@ class GoAway(Message, frozen=True, tag="UG"):
 # ---------------------------------------------------------------- codecs
 
 Inbound = (
-    Logon
-    | Logout
-    | Heartbeat
-    | TestRequest
-    | ResendRequest
-    | NewOrderSingle
-    | OrderCancelRequest
-    | OrderCancelReplaceRequest
-    | OrderMassCancelRequest
-    | OrderStatusRequest
-    | OrderMassStatusRequest
-    | SecurityListRequest
-    | RequestForPositions
-    | PartyActionRequest
-)
+    Logon | Logout | Heartbeat | TestRequest | ResendRequest | NewOrderSingle
+    | OrderCancelRequest | OrderCancelReplaceRequest | OrderMassCancelRequest
+    | OrderStatusRequest | OrderMassStatusRequest | SecurityListRequest
+    | RequestForPositions | PartyActionRequest
+)  # fmt: skip
 Outbound = (
-    LogonReply
-    | Logout
-    | Heartbeat
-    | TestRequest
-    | Reject
-    | BusinessMessageReject
-    | ExecutionReport
-    | OrderCancelReject
-    | OrderMassCancelReport
-    | OrderMassStatusReport
-    | PartyActionReport
-    | SecurityList
-    | PositionReport
-    | SequenceReset
-    | GoAway
-)
+    LogonReply | Logout | Heartbeat | TestRequest | Reject | BusinessMessageReject
+    | ExecutionReport | OrderCancelReject | OrderMassCancelReport | OrderMassStatusReport
+    | PartyActionReport | SecurityList | PositionReport | SequenceReset | GoAway
+)  # fmt: skip
 SEQUENCED: Final = ("8", "9", "r", "UM", "DI")  # types that carry appl_seq_num
 
 encode = msgspec.msgpack.Encoder().encode
