@@ -15,7 +15,7 @@ from rtes.common.config import Config
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.control.access import Access, AccessError, roles_with
-from rtes.control.audit import AuditError, AuditLog
+from rtes.control.audit import AuditLog
 from rtes.control.files import locked
 
 EMERGENCY: Final = "emergency:stop"
@@ -82,7 +82,7 @@ class Desk:
         )
         try:
             self.audit.append(actor, name, outcome=f"refused: lacks {permission}", reason=reason)
-        except AuditError as error:
+        except (OperatorError, OSError) as error:
             said += f". {error}"  # refused all the same
         raise AccessError(said)
 
@@ -91,7 +91,7 @@ class Desk:
             self.audit.append(
                 actor, name, object=plan.target, old=plan.old, new=plan.new, reason=reason
             )
-        except AuditError as error:
+        except (OperatorError, OSError) as error:
             if operation.permission != EMERGENCY:
                 raise
             print(f"emergency stop without a record: {error}", file=sys.stderr)

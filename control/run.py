@@ -15,12 +15,15 @@ from rtes.control.setup import setup
 
 EXIT_CONFIG: Final = 64
 BOTS: Final = "bots"
+CONTROL: Final = "control"
 
 
 def command(name: str, profile: str) -> list[str]:
     """The command line that NAME stands for."""
     if name == BOTS:
         return [str(Path(sys.executable).parent / "rtes"), "bots", "run", "--profile", profile]
+    if name == CONTROL:
+        return [sys.executable, "-m", "rtes.control.server", "--config", profile]
     module = f"rtes.services.{name}"
     return [sys.executable, "-m", module, "--config", profile, "--shard", "0"]
 
