@@ -80,6 +80,12 @@ class Edge:
     def wall_ns(self) -> int:
         return START_NS + self.now_ns
 
+    def go_on(self) -> None:
+        """Risk and the matcher run again, and are sent what they missed."""
+        self.stopped = False
+        for _ in range(4):
+            self.pass_time(0.25)
+
     def pass_time(self, seconds: float) -> None:
         self.now_ns += int(seconds * S)
         self.gateway.tick(self.now_ns)

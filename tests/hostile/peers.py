@@ -26,6 +26,13 @@ class Peer(Raw):
         self.socket = self._socket
         self._monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if not self.socket.closed:
+            self.close()
+
     def close(self) -> None:
         """Drop the connection and what was not sent yet."""
         self.socket.setsockopt(zmq.LINGER, 0)
