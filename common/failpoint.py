@@ -11,7 +11,7 @@ from typing import Final
 VARIABLE: Final = "RTES_FAILPOINT"
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
-_left = int(_count or 1)
+_left = [int(_count or 1)]  # passes until it is the point's turn
 
 
 def at(name: str) -> None:
@@ -22,11 +22,10 @@ def at(name: str) -> None:
 
 def due(name: str) -> bool:
     """Is this the point's turn? The caller leaves something half done, then calls die."""
-    global _left
     if name != _name:
         return False
-    _left -= 1
-    return _left == 0
+    _left[0] -= 1
+    return _left[0] == 0
 
 
 def die() -> None:

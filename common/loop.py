@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from rtes.common import process
+from rtes.common import failpoint, process
 from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result, healthy_if
 from rtes.common.histogram import Histogram
 from rtes.common.records import encode
@@ -19,6 +19,7 @@ HEALTH_CHANNEL: Final = 99
 HEALTH_INTERVAL_NS: Final = 500_000_000
 LOOP_AGE_NS_MAX: Final = 1_000_000_000
 TICK_NS: Final = 50_000_000
+FAILPOINTS: Final = ("received", "decided", "committed", "half_told", "told")
 Send = tuple[int, bytes | None, bytes]  # channel, routing id (ROUTER only), frame
 
 
@@ -82,12 +83,17 @@ class Loop:
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
         checks: Iterable[Check] = (),
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._core = core
         self._ports = ports
         self._clock = clock
         self._commit = commit
         self._undelivered = undelivered
+        self._beat = beat
+        self._received, self._decided, self._committed, self._half_told, self._told = (
+            f"{service}.{point}" for point in FAILPOINTS
+        )
         self._identity = {
             "service": service,
             "shard": shard,
@@ -116,11 +122,17 @@ class Loop:
     def step(self, timeout_ms: int) -> None:
         """One batch."""
         core, clock = self._core, self._clock
-        for channel in self._ports.wait(timeout_ms):
+        channels = self._ports.wait(timeout_ms)
+        for channel in channels:
             frames = self._ports.receive(channel)
             core.receive(channel, frames, clock.monotonic_ns(), clock.wall_ns())
+        busy = bool(channels)
+        if busy:
+            failpoint.at(self._received)
         now_ns = clock.monotonic_ns()
         core.flush(now_ns, clock.wall_ns())
+        if busy:
+            failpoint.at(self._decided)
         if now_ns - self._tick_ns >= TICK_NS:
             if self._tick_ns:
                 self._tick_gap_ns = max(self._tick_gap_ns, now_ns - self._tick_ns)
@@ -128,7 +140,11 @@ class Loop:
             core.tick(now_ns)
         if self._commit is not None:
             self._commit()
+        if busy:
+            failpoint.at(self._committed)
         self._release()
+        if busy:
+            failpoint.at(self._told)
         if self._tick_ns - self._health_ns >= HEALTH_INTERVAL_NS:
             self._health_ns = self._tick_ns
             self.report()
@@ -137,6 +153,7 @@ class Loop:
         outbox, self._core.outbox = self._core.outbox, []
         for channel, routing_id, frame in outbox:
             if self._ports.send(channel, routing_id, frame):
+                failpoint.at(self._half_told)
                 continue
             if routing_id is not None and self._undelivered is not None:
                 self._undelivered(channel, routing_id)
@@ -163,6 +180,7 @@ class Loop:
             "histograms": {name: h.wire() for name, h in vitals.histograms.items()},
         }
         self._ports.send(HEALTH_CHANNEL, None, encode(snapshot))
+        self._beat()
 
 
 def _judged(readings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ class Paths:
         self.log_dir = self.state_dir / "log"
         self.run_dir: Path = config.mesh.run_dir
         self.keys_dir = self.run_dir / "keys"
+        self.beats_dir = self.run_dir / "beats"
         self.certs_dir = self.run_dir / "certs"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"

@@ -17,7 +17,8 @@ from rtes.common import process, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
-from rtes.common.loop import HEALTH_CHANNEL
+from rtes.common.heartbeat import COUNTS_S, Heartbeat
+from rtes.common.loop import HEALTH_CHANNEL, Core, Loop
 from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Instrument, Roster, load_accounts, load_instruments
 from rtes.common.secrets import read_private
@@ -31,6 +32,7 @@ Made = TypeVar("Made")
 class Boot:
     """What a service starts from."""
 
+    service: str
     config: Config
     paths: Paths
     shard: int
@@ -46,6 +48,23 @@ class Boot:
         sockets = Sockets()
         sockets.push(HEALTH_CHANNEL, self.paths.socket("health"))
         return sockets
+
+    def heartbeat(self, counts_s: float = COUNTS_S) -> Heartbeat:
+        """Tells the watchdog that this process lives, for so long each time it is called."""
+        return Heartbeat(self.paths.beats_dir / f"{self.service}{self.shard}", counts_s)
+
+    def loop(
+        self,
+        core: Core,
+        sockets: Sockets,
+        commit: Callable[[], None] | None = None,
+        undelivered: Callable[[int, bytes], None] | None = None,
+        beat_counts_s: float = COUNTS_S,
+    ) -> Loop:
+        """The loop of this process around core."""
+        beat = self.heartbeat(beat_counts_s)
+        name, shard = self.service, self.shard
+        return Loop(core, sockets, self.clock, name, shard, commit, undelivered, beat=beat)
 
     def curve_server(self) -> CurveServer | None:
         """The exchange's key pair and who may connect; None when CURVE is off."""
@@ -83,7 +102,9 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     clock = Clock()
     epoch = clock.wall_ns() // 1_000_000
     roster = Roster(paths.accounts_file)
-    return Boot(config, paths, options.shard, instruments, accounts, roster, clock, epoch, lock)
+    return Boot(
+        service, config, paths, options.shard, instruments, accounts, roster, clock, epoch, lock
+    )
 
 
 def server_key_pair(config: Config) -> dict[str, str]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from rtes.common import feed, service
 from rtes.common.journal import Reader
-from rtes.common.loop import Loop
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
 
@@ -26,7 +25,7 @@ def main() -> int:
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(FEED, [paths.socket(f"feed{shard}")], topics)
     sockets.router(REQUESTS, paths.socket(f"archive{shard}"))
-    Loop(core, sockets, start.clock, "archive", shard).run()
+    start.loop(core, sockets).run()
     sockets.close()
     return 0
 

@@ -7,7 +7,6 @@ import sys
 
 from rtes.common import feed, service
 from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
-from rtes.common.loop import Loop
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
 from rtes.common.sockets import refuses_unknown_key
 from rtes.services.gateway import core as gateway
@@ -45,7 +44,7 @@ def main() -> int:
     for r in range(mesh.risk_shards):
         sockets.push(gateway.RISK + r, paths.socket(f"risk{r}"))
     service.freeze_heap()
-    loop = Loop(core, sockets, start.clock, "gateway", shard, undelivered=core.undelivered)
+    loop = start.loop(core, sockets, undelivered=core.undelivered)
     loop.run()
     core.goodbye(start.clock.monotonic_ns())
     loop.step(0)

@@ -34,7 +34,9 @@ def main() -> int:
         return service.EXIT_CONFIG
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    beat = start.heartbeat()
     while True:
+        beat()
         frames = [f for channel in sockets.wait(POLL_MS) for f in sockets.receive(channel)]
         aggregator.poll(frames)
 

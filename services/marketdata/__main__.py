@@ -7,7 +7,7 @@ import os
 import sys
 
 from rtes.common import feed, service
-from rtes.common.loop import Loop
+from rtes.common.heartbeat import PATIENT_S
 from rtes.common.records import decode
 from rtes.common.snapshots import ENGINE, MARKET_DATA, Snapshots
 from rtes.services.marketdata import shell
@@ -40,7 +40,7 @@ def main() -> int:
     sockets.subscribe(shell.FEED, [paths.socket(f"feed{shard}")], topics)
     sockets.dealer(shell.REPLAY, paths.socket(f"archive{shard}"))
     service.freeze_heap()
-    Loop(core, sockets, start.clock, "marketdata", shard).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     sockets.close(linger_ms=200)
     return 0
 

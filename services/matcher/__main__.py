@@ -9,7 +9,6 @@ import sys
 
 from rtes.common import service, storage
 from rtes.common.journal import JournalCorruptError
-from rtes.common.loop import Loop
 from rtes.services.matcher import shell
 from rtes.services.matcher.core import COMMANDS, FEED, CommandFailedError
 from rtes.services.matcher.recovery import ReplayDivergedError
@@ -32,7 +31,7 @@ def main() -> int:
     sockets.publish(FEED, start.paths.socket(f"feed{start.shard}"))
     service.freeze_heap()
     writer = matcher.writer
-    loop = Loop(matcher.core, sockets, start.clock, "matcher", start.shard, writer.commit)
+    loop = start.loop(matcher.core, sockets, writer.commit)
     writer.report = loop.report
     try:
         loop.run()

@@ -6,7 +6,6 @@ Exit code: 64 configuration.
 import sys
 
 from rtes.common import feed, service
-from rtes.common.loop import Loop
 from rtes.common.records import decode
 from rtes.common.snapshots import RISK, Snapshots
 from rtes.services.risk import core as risk
@@ -31,7 +30,7 @@ def main() -> int:
         sockets.push(risk.MATCHER + m, paths.socket(f"matcher{m}"))
         sockets.dealer(risk.REPLAY + m, paths.socket(f"archive{m}"))
     service.freeze_heap()
-    Loop(core, sockets, start.clock, "risk", shard).run()
+    start.loop(core, sockets).run()
     sockets.close(linger_ms=200)
     return 0
 

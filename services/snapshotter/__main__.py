@@ -7,7 +7,7 @@ import os
 import sys
 
 from rtes.common import feed, service
-from rtes.common.loop import Loop
+from rtes.common.heartbeat import PATIENT_S
 from rtes.services.snapshotter import shell
 from rtes.services.snapshotter.core import FEED
 
@@ -22,7 +22,7 @@ def main() -> int:
     feeds = [start.paths.socket(f"feed{start.shard}")]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
     service.freeze_heap()
-    Loop(core, sockets, start.clock, "snapshotter", start.shard).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     sockets.close()
     return 0
 
