@@ -28,5 +28,5 @@ lock:  ## pin what pyproject.toml asks for; needs uv
 	$(UV_COMPILE) -c requirements.lock --extra dev -o requirements-dev.lock
 
 SEED ?= 0
-sim:  ## one seed of the simulation: make sim SEED=17
+sim:  ## one seed of the simulation, its last events when it fails: make sim SEED=17
 	.venv/bin/python -m tests.simulation --seeds 1 --start $(SEED)

@@ -1,64 +1,71 @@
-"""Run seeds: `python -m tests.simulation --seeds 1000 --start 0 [--json]`."""
+"""Run seeds: `python -m tests.simulation --seeds 1000 --start 0 [--jobs 2] [--json]`.
+
+One seed alone that fails prints the last events; exit code 1 when any promise was broken.
+"""
 
 import json
-import random
+import os
+import subprocess
 import sys
 import time
+from collections import Counter
 
 import click
 from rich.progress import track
 
-from tests.simulation.checker import violations
-from tests.simulation.network import Faults
-from tests.simulation.world import World
+from tests.simulation.runs import Outcome, outcomes
 
 
-def faults_of(seed: int) -> Faults:
-    """The swarm's choice for a seed."""
-    r = random.Random(seed * 7_919)
-    return Faults(
-        drop=r.choice([0.0, 0.0, 0.01, 0.05, 0.3]),
-        duplicate=r.choice([0.0, 0.0, 0.05, 0.3]),
-        kill_interval_ms=r.choice([20, 50, 100, 300]),
-        power_loss=r.choice([0.0, 0.5]),
-        pause=r.choice([0.0, 0.3]),
+def commit() -> str:
+    """The commit of the checkout, or unknown."""
+    run = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
+    return run.stdout.strip() or "unknown"
 
 
-def run_seed(seed: int) -> tuple[World, list[str]]:
-    world = World(seed, faults_of(seed))
-    world.run()
-    return world, violations(world)
+def report(outcome: Outcome) -> None:
+    """Print a seed that failed, and what led to it."""
+    for line in outcome.events:
+        click.echo(line)
+    click.echo(f"seed {outcome.seed}, commit {commit()}; again: make sim SEED={outcome.seed}")
+    for line in outcome.found[:20]:
+        click.echo(f"  {line}")
 
 
 @click.command(help=__doc__)
-@click.option("--seeds", type=int, default=100, show_default=True)
-@click.option("--start", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-def main(seeds: int, start: int, as_json: bool) -> None:
+@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--start", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=len(os.sched_getaffinity(0)))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a bar.")
+def main(seeds: int, start: int, jobs: int, as_json: bool) -> None:
     began = time.perf_counter()
-    kills, bad = 0, {}
-    for seed in track(range(start, start + seeds), "simulating", disable=as_json):
-        world, found = run_seed(seed)
-        kills += world.kills
-        if found:
-            bad[seed] = found
+    orders, kills, deaths = 0, 0, Counter[str]()
+    bad: list[Outcome] = []
+    with outcomes(range(start, start + seeds), jobs) as done:
+        for o in track(done, "simulating", total=seeds, disable=as_json):
+            kills, orders = kills + o.kills, orders + o.orders
+            deaths.update(o.deaths)
+            if o.found:
+                bad.append(o)
     result = {
         "seeds": seeds,
         "start": start,
-        "violations": sum(len(f) for f in bad.values()),
-        "failed_seeds": sorted(bad),
+        "violations": sum(len(o.found) for o in bad),
+        "failed_seeds": sorted(o.seed for o in bad),
         "kills": kills,
+        "deaths": dict(sorted(deaths.items())),
+        "orders": orders,
         "seconds": round(time.perf_counter() - began, 1),
+        "jobs": jobs,
+        "commit": commit(),
     }
     if as_json:
         click.echo(json.dumps(result))
     else:
-        click.echo(f"{seeds} seeds, {kills} kills, {result['seconds']} s")
-        for seed, found in bad.items():
-            click.echo(f"seed {seed}:")
-            for line in found[:10]:
-                click.echo(f"  {line}")
+        for outcome in sorted(bad)[:5]:
+            report(outcome)
+        click.echo(json.dumps(result, indent=2))
     sys.exit(1 if bad else 0)
 
 

@@ -1,100 +1,89 @@
-"""The exchange keeps its promises under random faults, and each defence is needed for that.
-
-That links take frames in order and once is shown by tests/property/test_link.py: here the ids of
-the matcher would turn a reordering into a refusal.
-"""
+"""The exchange keeps its promises under random faults, and each defence is needed for that."""
 
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rtes.common import link
-from rtes.services.matcher.engine import Engine
-from rtes.services.matcher.orders import Participant
 
-from tests.simulation.__main__ import faults_of, run_seed
-from tests.simulation.checker import violations
-from tests.simulation.disk import FakeJournal
-from tests.simulation.network import Faults
+from tests.simulation.defences import DEFENCES
+from tests.simulation.runs import Outcome, broken, outcomes
+from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import World
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS_IN_CI = 100
+SEEDS = 1_000
+SEEDS_WITHOUT_DEFENCE = 40
+TRACE = """
+from tests.simulation.faults import faults_of
+from tests.simulation.world import World
+for seed in (7, 8):
+    world = World(seed, faults_of(seed))
+    world.run()
+    print(world.trace.hexdigest())
+"""
 
 
-def test_no_promise_is_broken() -> None:
-    found = {seed: bad for seed in range(SEEDS_IN_CI) if (bad := run_seed(seed)[1])}
-    assert found == {}
+@pytest.fixture(scope="module")
+def swarm() -> list[Outcome]:
+    with outcomes(range(SEEDS), len(os.sched_getaffinity(0))) as done:
+        return list(done)
 
 
-def test_faults_really_happen() -> None:
-    """Twenty seeds: kills, torn blocks, gaps; a simulation of fair weather proves nothing."""
-    worlds = [run_seed(seed)[0] for seed in range(20)]
-    assert sum(w.kills for w in worlds) > 200
-    assert sum(len(c.reports) for w in worlds for c in w.clients) > 2_000
-    assert any(faults_of(s).power_loss for s in range(20))
+def test_no_promise_is_broken(swarm: list[Outcome]) -> None:
+    assert [(o.seed, o.found[:3]) for o in swarm if o.found] == []
+
+
+def test_faults_really_happen(swarm: list[Outcome]) -> None:
+    """A simulation of fair weather proves nothing."""
+    deaths = sum((Counter(o.deaths) for o in swarm), Counter[str]())
+    assert sum(o.kills for o in swarm) >= 20 * SEEDS
+    assert deaths["inside"] > 2 * SEEDS  # killed with a batch half done
+    assert deaths["power loss"] > SEEDS
+    assert deaths["disk full"] > SEEDS // 20
+    assert sum(o.deaths["torn"] > 0 for o in swarm) > SEEDS // 20
+    assert sum(o.orders for o in swarm) > 100 * SEEDS
 
 
 def test_one_seed_is_one_trace_under_any_hash_seed() -> None:
-    code = "from tests.simulation.__main__ import run_seed; print(run_seed(7)[0].trace.hexdigest())"
-    traces = {
+    traces = [
         subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", TRACE],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
-        ).stdout
+        ).stdout.split()
         for hash_seed in ("1", "2")
-    }
-    assert len(traces) == 1
-    assert traces != {""}
+    ]
+    assert traces[0] == traces[1]
+    assert len(set(traces[0])) == 2
 
 
-def broken(seeds: range, faults: Faults | None = None) -> bool:
-    """Does any of the seeds break a promise, or stop a process by an invariant?"""
-    for seed in seeds:
-        world = World(seed, faults or faults_of(seed))
-        try:
-            world.run(liveness_ms=1_000)
-        except Exception:
-            return True
-        if violations(world):
-            return True
-    return False
-
-
-def _executes_repeats(engine: Engine, p: Participant, command: tuple[Any, ...]) -> None:
-    engine._handlers[command[0]](p, command, 10**9 + engine._reporter.exec_id)
-
-
-def _forgets(self: link.Sender, now_ns: int) -> list[bytes]:
-    self._held.clear()
-    self.weight = 0
-    return []
-
-
-def _not_synced(self: FakeJournal) -> None:
-    pass
-
-
-DEFENCES: dict[str, tuple[type, str, Any]] = {
-    "a repeated cl_ord_id is not executed": (Engine, "_repeat", _executes_repeats),
-    "what is held is sent to a new receiver": (link.Sender, "renew", _forgets),
-    "nothing is told before it is synced": (FakeJournal, "sync", _not_synced),
-    "lost frames are noticed": (link.Sender, "_catch_up", lambda *_: []),
-}
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+def test_scenario(scenario: Callable[[], list[str]]) -> None:
+    assert scenario() == []
 
 
 @pytest.mark.parametrize("name", DEFENCES)
-def test_without_this_defence_a_promise_breaks(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    owner, attribute, replacement = DEFENCES[name]
-    faults = Faults(drop=0.02, duplicate=0.05, kill_interval_ms=40, power_loss=0.7, pause=0.1)
-    monkeypatch.setattr(owner, attribute, replacement)
-    assert broken(range(25), faults)
+def test_without_this_defence_a_promise_breaks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    defence = DEFENCES[name]
+    for owner, attribute, replacement in defence.changes:
+        monkeypatch.setattr(owner, attribute, replacement)
+    if defence.scenario is not None:
+        assert found_by(defence.scenario)
+    else:
+        seeds = range(SEEDS_WITHOUT_DEFENCE)
+        assert any(broken(World(seed, defence.faults)) for seed in seeds)
+
+
+def found_by(run: Callable[[], list[str]]) -> list[str]:
+    """What a run finds; a process that stops by an invariant has found something too."""
+    try:
+        return run()
+    except Exception as error:
+        return [repr(error)]
