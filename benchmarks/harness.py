@@ -55,12 +55,13 @@ def median(values: Iterable[float], digits: int = 0) -> float:
     return round(found, digits) if digits else round(found)
 
 
-def show(result: dict[str, Any], as_json: bool, table: Table) -> None:
-    """The result as JSON and nothing else, or as a table with its environment below."""
+def show(result: dict[str, Any], as_json: bool, *tables: Table) -> None:
+    """The result as JSON and nothing else, or as tables with the environment below."""
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
     console = Console()
-    console.print(table)
+    for table in tables:
+        console.print(table)
     where = result["environment"]
     console.print("; ".join(f"{name} {value}" for name, value in where.items()), style="dim")

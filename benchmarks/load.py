@@ -1,17 +1,20 @@
-"""One participant that sends as fast as its credit allows: the load of benchmarks.mesh.
+"""One participant of a benchmark, a process of its own: floods, or sends at a fixed rate.
 
-Runs as a process of its own. Half of the requests are limit orders around the reference price,
-the rest cancel the oldest of them, so that the book stays of one size; part of the orders trade.
-Every request has exactly one answer counted: New, Rejected, Canceled or OrderCancelReject.
+Half of the requests are limit orders around the reference price, the rest cancel the oldest of
+them, so that the book stays of one size; part of the orders trade. Every request has exactly one
+answer counted (New, Rejected, Canceled or OrderCancelReject), in the order of the requests. At a
+fixed rate, latency counts from when a request was due, not from when it was sent.
 """
 
 import json
 import random
+import select
 import sys
 import time
+from array import array
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import zmq
@@ -20,97 +23,224 @@ from rtes.client.credentials import Credentials
 
 WINDOW = 900  # below the session's credit of 1,000
 OPEN_MAX = 200
+WARM_UP_S = 0.5
+NULL_BYTES = 44  # of one request in the null mesh, as many as an order has
 ANSWERS = ("0", "8", "4")
-decode = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
-decode_one = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
-encode = msgspec.msgpack.Encoder().encode
 
 
-class Load:
-    """Requests of one account, and how many were answered."""
+class Row(msgspec.Struct, array_like=True, gc=False):
+    """As much of a report as says whether it answers a request."""
 
-    def __init__(
-        self, endpoint: str, key_file: Path, symbols: list[tuple[str, int]], seed: int
-    ) -> None:
-        credentials = Credentials.load(key_file)
-        self.random = random.Random(seed)
-        self.symbols = symbols
-        self.socket = open_socket(endpoint, credentials, zmq.Context.instance())
-        self.next_id = 1
-        self.sent = 0
-        self.answered = 0
-        self.open: deque[tuple[int, str]] = deque()
-        self.socket.send(encode(["A", credentials.account]))
+    kind: str
+    shard: Any = 0
+    number: Any = 0
+    what: Any = 0
+
+
+_decode_rows = msgspec.msgpack.Decoder(list[Row]).decode
+_decode = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
+_decode_one = msgspec.msgpack.Decoder(tuple[Any, ...]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Peer(Protocol):
+    """What is being loaded."""
+
+    socket: Any
+
+    def request(self, per_frame: int) -> bytes:
+        """The next frame."""
+
+    def count(self, frame: bytes) -> int:
+        """How many requests a frame answers."""
+
+    def matched_ns(self, frame: bytes) -> list[int]:
+        """When the matcher took each of the requests that a frame answers; 0: it does not say."""
+
+
+class Null:
+    """The null mesh sends back what it gets."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.socket = open_socket(spec["endpoint"], Credentials.load(Path(spec["key"])), _context())
+
+    def request(self, per_frame: int) -> bytes:
+        return b"x" * (NULL_BYTES * per_frame)
+
+    def count(self, frame: bytes) -> int:
+        return len(frame) // NULL_BYTES
+
+    def matched_ns(self, frame: bytes) -> list[int]:
+        return [0] * self.count(frame)
+
+
+class Exchange:
+    """The product, as participants see it."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        credentials = Credentials.load(Path(spec["key"]))
+        self.socket = open_socket(spec["endpoint"], credentials, _context())
+        self._roll = random.Random(spec["seed"]).random
+        self._symbols = spec["symbols"]
+        self._next_id = 1
+        self._open: deque[tuple[int, str]] = deque()
+        self.socket.send(_encode(["A", credentials.account]))
         self._wait_logon()
 
     def _wait_logon(self) -> None:
         while self.socket.poll(10_000):
             frame = self.socket.recv()
-            rows = decode(frame) if frame[1] & 0xF0 == 0x90 or frame[1] == 0xDC else []
+            rows = _decode(frame) if frame[1] & 0xF0 == 0x90 or frame[1] == 0xDC else []
             for row in rows:
                 if row[0] == "A":
-                    self.next_id = row[3] + 1
+                    self._next_id = row[3] + 1
                     return
         raise SystemExit("no answer to Logon")
 
-    def request(self) -> tuple[Any, ...]:
+    def request(self, per_frame: int) -> bytes:
+        if per_frame == 1:
+            return _encode(self._next())
+        return _encode([self._next() for _ in range(per_frame)])
+
+    def _next(self) -> tuple[Any, ...]:
         """An order, or the cancel of the oldest once enough are open."""
-        cl_ord_id = self.next_id
-        self.next_id += 1
-        if len(self.open) >= OPEN_MAX:
-            orig, symbol = self.open.popleft()
+        cl_ord_id = self._next_id
+        self._next_id += 1
+        if len(self._open) >= OPEN_MAX:
+            orig, symbol = self._open.popleft()
             return ("F", cl_ord_id, symbol, orig)
-        roll = self.random.random
-        symbol, center = self.symbols[int(roll() * len(self.symbols))]
+        roll = self._roll
+        symbol, center = self._symbols[int(roll() * len(self._symbols))]
         buy = roll() < 0.5
         distance = int(roll() * 20) - 1  # one in twenty crosses
         price = center - distance if buy else center + distance
-        self.open.append((cl_ord_id, symbol))
+        self._open.append((cl_ord_id, symbol))
         return ("D", cl_ord_id, symbol, "1" if buy else "2", 1 + int(roll() * 9), "2", price)
 
-    def receive(self, timeout_ms: int) -> None:
-        if not self.socket.poll(timeout_ms):
-            return
+    def count(self, frame: bytes) -> int:
+        _refuse_rejects(frame)
+        rows = _decode_rows(frame)
+        return sum((r.kind == "8" and r.what in ANSWERS) or r.kind == "9" for r in rows)
+
+    def matched_ns(self, frame: bytes) -> list[int]:
+        _refuse_rejects(frame)
+        return [
+            row[12]
+            for row in _decode(frame)
+            if (row[0] == "8" and row[3] in ANSWERS) or row[0] == "9"
+        ]
+
+
+def _context() -> Any:
+    return zmq.Context.instance()
+
+
+def _refuse_rejects(frame: bytes) -> None:
+    """A message of its own is a refusal at the edge: the load was wrong, or too much."""
+    first = frame[1] if frame[0] & 0xF0 == 0x90 else frame[3]
+    if first & 0xE0 == 0xA0:
+        row = _decode_one(frame)
+        if row[0] not in ("0", "1"):
+            raise SystemExit(f"refused at the edge: {row}")
+
+
+def flood(peer: Peer, seconds: float, per_frame: int, ahead: int) -> dict[str, Any]:
+    """As fast as the window allows. Frames for `ahead` requests are made before it begins, so
+    that what is measured is the exchange more than its client."""
+    ready = deque(peer.request(per_frame) for _ in range(ahead // per_frame))
+    _wait_go()
+    socket, sent, answered, base = peer.socket, 0, 0, 0
+    start = time.perf_counter() + WARM_UP_S
+    began = False
+    while (now := time.perf_counter()) < start + seconds:
+        if not began and now >= start:
+            began, base, start = True, answered, now
+        for _ in range((WINDOW - (sent - answered)) // per_frame):
+            socket.send(ready.popleft() if ready else peer.request(per_frame))
+            sent += per_frame
+        if not socket.poll(100):
+            continue
         try:
             while True:
-                self._count(self.socket.recv(zmq.NOBLOCK))
+                answered += peer.count(socket.recv(zmq.NOBLOCK))
+        except zmq.Again:
+            pass
+    return {"answered": answered - base, "seconds": time.perf_counter() - start}
+
+
+class Pace:
+    """Requests that are due at fixed times, whatever became of those before."""
+
+    def __init__(self, peer: Peer, per_s: float, seconds: float, per_frame: int) -> None:
+        self._peer = peer
+        self._gap_s = per_frame / per_s
+        self._frames = int(seconds / self._gap_s)
+        self._warm_up = int(WARM_UP_S / self._gap_s) * per_frame
+        self._per_frame = per_frame
+        self._due: deque[float] = deque()
+        self._seen = 0
+        self._late_s = 0.0
+        self.total_us, self.to_match_us, self.to_client_us = (array("d") for _ in range(3))
+
+    def run(self) -> dict[str, Any]:
+        peer, fd = self._peer, self._peer.socket.get(zmq.FD)
+        ready = deque(peer.request(self._per_frame) for _ in range(self._frames))
+        _wait_go()
+        next_s = time.time()
+        while ready or self._due:
+            now = time.time()
+            while ready and next_s <= now:
+                peer.socket.send(ready.popleft())
+                self._due.extend([next_s] * self._per_frame)
+                self._late_s = max(self._late_s, now - next_s)
+                next_s += self._gap_s
+            self._drain()
+            wait_s = next_s - time.time() if ready else 1.0
+            if wait_s > 0 and not select.select([fd], [], [], wait_s)[0] and not ready:
+                break  # a second without an answer
+        return self._percentiles()
+
+    def _drain(self) -> None:
+        try:
+            while True:
+                frame = self._peer.socket.recv(zmq.NOBLOCK)
+                now = time.time()
+                for matched_ns in self._peer.matched_ns(frame):
+                    self._answered(self._due.popleft(), matched_ns / 1e9, now)
         except zmq.Again:
             pass
 
-    def _count(self, frame: bytes) -> None:
-        first = frame[1] if frame[0] & 0xF0 == 0x90 else frame[3]
-        if first & 0xE0 == 0xA0:
-            row = decode_one(frame)
-            raise SystemExit(f"refused at the edge: {row}")
-        for row in decode(frame):
-            if (row[0] == "8" and row[3] in ANSWERS) or row[0] == "9":
-                self.answered += 1
+    def _answered(self, due: float, matched: float, now: float) -> None:
+        self._seen += 1
+        if self._seen > self._warm_up:
+            self.total_us.append((now - due) * 1e6)
+            if matched:
+                self.to_match_us.append((matched - due) * 1e6)
+                self.to_client_us.append((now - matched) * 1e6)
 
-    def run(self, seconds: float, per_frame: int) -> tuple[int, float]:
-        """Answers counted and the time they took, warm-up of half a second excluded."""
-        start = time.perf_counter() + 0.5
-        base = 0
-        began = False
-        while (now := time.perf_counter()) < start + seconds:
-            if not began and now >= start:
-                began, base, start = True, self.answered, now
-            room = WINDOW - (self.sent - self.answered)
-            while room >= per_frame:
-                batch = [self.request() for _ in range(per_frame)]
-                self.socket.send(encode(batch[0] if per_frame == 1 else batch))
-                self.sent += per_frame
-                room -= per_frame
-            self.receive(100)
-        return self.answered - base, time.perf_counter() - start
+    def _percentiles(self) -> dict[str, Any]:
+        return {
+            "total_us": [round(us, 1) for us in self.total_us],
+            "to_match_us": [round(us, 1) for us in self.to_match_us],
+            "to_client_us": [round(us, 1) for us in self.to_client_us],
+            "unanswered": len(self._due),
+            "late_us": self._late_s * 1e6,
+        }
+
+
+def _wait_go() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
 
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    load = Load(spec["endpoint"], Path(spec["key"]), spec["symbols"], spec["seed"])
-    print("ready", flush=True)
-    sys.stdin.readline()
-    answered, seconds = load.run(spec["seconds"], spec["per_frame"])
-    print(json.dumps({"answered": answered, "seconds": seconds}), flush=True)
+    peer: Peer = Null(spec) if spec["null"] else Exchange(spec)
+    if spec["per_s"]:
+        result = Pace(peer, spec["per_s"], spec["seconds"], spec["per_frame"]).run()
+    else:
+        result = flood(peer, spec["seconds"], spec["per_frame"], spec["ahead"])
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

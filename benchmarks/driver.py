@@ -1,0 +1,84 @@
+"""Starts the client processes of one run against one target, and puts their answers together."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+TICK_US: Final = 10_000
+AHEAD_PER_S: Final = 150_000  # requests that a flooding client has ready
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Something to load. keys: of one account each; symbols with the price around which to trade,
+    none for the null mesh."""
+
+    name: str
+    endpoint: str
+    keys: list[str]
+    processes: dict[str, subprocess.Popen[bytes]]
+    symbols: list[tuple[str, int]]
+
+
+def drive(
+    target: Target, clients: int, per_frame: int, seconds: float, seed: int, per_s: float = 0.0
+) -> list[dict[str, Any]]:
+    """What each client measured. per_s: of all clients together; 0: as fast as it goes."""
+    started = []
+    for i in range(clients):
+        spec = {
+            "null": not target.symbols,
+            "endpoint": target.endpoint,
+            "key": target.keys[i],
+            "symbols": target.symbols,
+            "seed": seed * 100 + i,
+            "seconds": seconds,
+            "per_frame": per_frame,
+            "per_s": per_s / clients,
+            "ahead": int((seconds + 0.5) * AHEAD_PER_S),
+        }
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "rtes.benchmarks.load", json.dumps(spec)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in started:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise SystemExit(f"{target.name}: a client could not begin")
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [json.loads(p.communicate(timeout=seconds + 60)[0]) for p in started]
+
+
+def cpu_us(target: Target) -> dict[str, float]:
+    """CPU time of each process so far."""
+    used = {}
+    for name, process in target.processes.items():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        used[name] = (int(fields[11]) + int(fields[12])) * float(TICK_US)
+    return used
+
+
+def percentiles(results: list[dict[str, Any]]) -> dict[str, float]:
+    """p50, p99, p99.9 and max over all clients, exact; by stage where times are known."""
+    found = {}
+    for key, prefix in (("total_us", ""), ("to_match_us", "to_match_"),
+                        ("to_client_us", "to_client_")):  # fmt: skip
+        values = sorted(v for result in results for v in result[key])
+        if not values:
+            continue
+        for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)):
+            found[f"{prefix}{name}_us"] = values[min(len(values) - 1, int(share * len(values)))]
+    found["samples"] = sum(len(result["total_us"]) for result in results)
+    found["unanswered"] = sum(result["unanswered"] for result in results)
+    found["load_late_us"] = max(result["late_us"] for result in results)
+    return found
