@@ -52,6 +52,11 @@ class Peer(Raw):
         event = struct.unpack("=H", self._monitor.recv_multipart()[0][:2])[0]
         return bool(event == zmq.EVENT_DISCONNECTED)
 
+    def receive_frame(self) -> bytes:
+        """The next frame as it came."""
+        assert self.socket.poll(20_000), "no answer"
+        return self.socket.recv()  # type: ignore[no-any-return]
+
     def until(self, kind: type) -> list[m.Outbound]:
         """Everything up to the first message of that kind."""
         told = [self.receive()]

@@ -36,9 +36,7 @@ def test_a_read_only_shard_takes_cancels_and_nothing_that_opens_risk() -> None:
     (canceled,) = edge.ask("ANN", m.OrderCancelRequest(4, "AAPL", 1))
     assert isinstance(canceled, m.ExecutionReport)
     assert canceled.leaves_qty == 0
-    vitals = edge.gateway.vitals()
-    assert not vitals.ready
-    assert "disk full" in vitals.checks["writable"]["detail"]
+    assert not edge.gateway.vitals().ready
     say(edge, read_only=False)
     assert edge.gateway.vitals().ready
     (taken,) = edge.ask("ANN", order(5))
