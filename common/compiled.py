@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 MODULES: Final = (
-    "rtes.common.feed",
     "rtes.common.link",
     "rtes.services.matcher.book",
     "rtes.services.matcher.engine",
