@@ -5,15 +5,17 @@ and a configuration that cannot be used ends it with one line before any socket 
 """
 
 import argparse
+import atexit
 import gc
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rtes.common import process, storage
+from rtes.common import logs, process, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
@@ -102,6 +104,11 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     clock = Clock()
     epoch = clock.wall_ns() // 1_000_000
     roster = Roster(paths.accounts_file)
+    writer = logs.start(
+        config.environment, config.security.log_level, service=service, shard=options.shard
+    )
+    atexit.register(writer.close)
+    logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
     return Boot(
         service, config, paths, options.shard, instruments, accounts, roster, clock, epoch, lock
     )

@@ -7,6 +7,7 @@ operations on the exchange's own files are here, never any on files that a calle
 
 import argparse
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from rtes.common import logs
 from rtes.common.config import ConfigError, load
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
@@ -67,8 +69,9 @@ class ControlServer:
         return json.dumps(answer).encode() + b"\n"
 
     def _perform(self, actor: str, request: dict[str, Any]) -> Any:
-        reason = str(request.get("reason", ""))
-        return self._desk.perform(actor, request["operation"], request["arguments"], reason)
+        operation, reason = request["operation"], str(request.get("reason", ""))
+        logs.get().info("asked", actor=actor, operation=operation, reason=reason)
+        return self._desk.perform(actor, operation, request["arguments"], reason)
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -106,6 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load(options.config)
         Paths(config).prepare()
+        writer = logs.start(config.environment, config.security.log_level, service="control")
+        atexit.register(writer.close)
         asyncio.run(_serve(Desk(config, SHARED)))
     except (OperatorError, OSError) as error:
         print(f"control: {error}", file=sys.stderr)
