@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "kill": Lazy("rtes.client.cli_account", "kill", "Operators: stop an account or a symbol."),
     "bots": Lazy("rtes.client.bots.command", "bots", "Run the bots that make a market."),
     "replay": Lazy("rtes.client.replay", "replay", "Send a LOBSTER message file."),
+    "journal": Lazy("rtes.control.journal", "journal", "Check, show, replay what was written."),
     "setup": Lazy("rtes.control.commands", "setup", "Make missing accounts and keys."),
     "paths": Lazy("rtes.control.commands", "paths", "Say where run-time state lies."),
     "config": Lazy("rtes.control.cli_config", "config", "Check or show the configuration."),

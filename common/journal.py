@@ -91,6 +91,12 @@ class Reader:
         return first_seq_of(paths[0]) if paths else 1
 
     @property
+    def last_segment_seq(self) -> int:
+        """The first sequence number of the newest segment; 1 when there is none."""
+        paths = segments(self._directory)
+        return first_seq_of(paths[-1]) if paths else 1
+
+    @property
     def last_seq(self) -> int:
         """The last sequence number of the newest segment; 0 when there is none."""
         paths = segments(self._directory)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rtes.common import feed
 from rtes.common.blocks import StoredBlock
+from rtes.common.checks import Check, Result, healthy_if
 from rtes.common.journal import BEGINNING, Point
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import decode_block
@@ -123,12 +124,16 @@ class SnapshotterCore:
         self._snapshots += 1
         self._failure = ""
 
+    def health_checks(self) -> list[Check]:
+        return [Check("snapshot", self._snapshot, groups=("data",))]
+
+    def _snapshot(self) -> Result:
+        return healthy_if(not self._failure, self._failure or f"last at seq {self._saved.seq}")
+
     def vitals(self) -> Vitals:
         lag = max(0, self._head_seq - self._at.seq)
-        detail = self._failure or f"last at seq {self._saved.seq}, {lag} commands behind"
         return Vitals(
             ready=self._heard,
-            checks={"snapshot": {"ok": not self._failure, "detail": detail}},
             counters={"rtes_snapshots_total": self._snapshots},
             gauges={
                 "rtes_sequence": self._at.seq,

@@ -1,28 +1,41 @@
 """The snapshotter's files: where it starts, what it saves, which segments nobody needs then."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from rtes.common.config import Config
 from rtes.common.journal import Point, Reader, first_seq_of, segments
 from rtes.common.records import decode
+from rtes.common.refdata import Account, Instrument
 from rtes.common.service import Boot
-from rtes.common.snapshots import ENGINE, MARKET_DATA, RISK, Snapshots
+from rtes.common.snapshots import ENGINE, MARKET_DATA, RISK, Snapshot, Snapshots
 from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 from rtes.services.risk.rules import Risk
 from rtes.services.snapshotter.core import Replicas, SnapshotterCore
 
+PARTS: Final = (ENGINE, RISK, MARKET_DATA)
 
-def new_replicas(start: Boot, shard: int) -> Replicas:
+
+def new_replicas(
+    config: Config, instruments: Sequence[Instrument], accounts: Sequence[Account], shard: int
+) -> Replicas:
     """At the beginning of the journal, for all accounts."""
-    instruments = [i for i in start.instruments if i.shard == shard]
-    names = {a.name: a.id for a in start.accounts}
-    engine = Engine(shard, instruments, start.config.exchange.day_end_ns, names)
-    risk = Risk(start.instruments, start.accounts)
-    return Replicas(engine, risk, MarketDataCore(engine, instruments))
+    own = [i for i in instruments if i.shard == shard]
+    names = {a.name: a.id for a in accounts}
+    engine = Engine(shard, own, config.exchange.day_end_ns, names)
+    return Replicas(engine, Risk(instruments, accounts), MarketDataCore(engine, own))
+
+
+def restore(replicas: Replicas, saved: Sequence[Snapshot]) -> None:
+    """Take in the parts ENGINE, RISK and MARKET_DATA of a snapshot."""
+    engine, risk, market_data = saved
+    replicas.engine.restore(state.decode(engine.state))
+    replicas.risk.restore(decode(risk.state))
+    replicas.market_data.restore(decode(market_data.state), engine.point.seq + 1)
 
 
 def snapshotter(start: Boot) -> SnapshotterCore:
@@ -36,21 +49,19 @@ def snapshotter(start: Boot) -> SnapshotterCore:
         if settings.retention == "snapshots":
             remove_unneeded(directory, snapshots.seqs()[0])
 
+    replicas = new_replicas(start.config, start.instruments, start.accounts, shard)
     core = SnapshotterCore(
         shard,
-        replicas := new_replicas(start, shard),
+        replicas,
         Reader(directory).blocks_from,
         save,
         settings.snapshot_commands,
         settings.snapshot_interval_s * 1_000_000_000,
     )
-    saved = snapshots.newest(ENGINE, RISK, MARKET_DATA)
+    saved = snapshots.newest(*PARTS)
     if saved is not None:
-        engine, risk, market_data = saved
-        replicas.engine.restore(state.decode(engine.state))
-        replicas.risk.restore(decode(risk.state))
-        replicas.market_data.restore(decode(market_data.state), engine.point.seq + 1)
-        core.resume(engine.point, engine.time_ns)
+        restore(replicas, saved)
+        core.resume(saved[0].point, saved[0].time_ns)
     return core
 
 

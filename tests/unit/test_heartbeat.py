@@ -23,7 +23,7 @@ while True:
 
 
 def beating(path: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(  # noqa: S603 - our own code
+    process = subprocess.Popen(
         [sys.executable, "-c", BEATING, str(path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
@@ -51,7 +51,7 @@ def test_a_stopped_process_is_ended_and_a_beating_one_is_not(tmp_path: Path) -> 
 
 
 def test_a_number_that_now_is_somebody_elses_is_left_alone(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stranger:  # noqa: S607
+    with subprocess.Popen(["sleep", "60"]) as stranger:
         try:
             (tmp_path / "gone").write_text(f"{stranger.pid:010d} {1:020d} {1:015d}\n")
             assert [b.stale for b in beats(tmp_path)] == [True]

@@ -24,15 +24,15 @@ DOCSTRING_HOLDS_LAYOUTS = ("records.py", "marketdata.py", "riskwire.py")
 SHELLS = ("__main__.py", "machine.py", "shell.py")
 PURE_COMMON = ("blocks", "checks", "enums", "feed", "histogram", "invariant", "link", "marketdata",
                "messages", "records", "refusals", "riskwire")  # fmt: skip
-PURE_CLIENT = ("bookview", "orders", "outcomes", "session")
-IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "subprocess",
-          "threading", "time", "uuid", "zmq"}  # fmt: skip
+PURE_CLIENT = ("bookview", "orders", "outcomes", "pace", "session")
+IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "structlog",
+          "subprocess", "threading", "time", "uuid", "zmq"}  # fmt: skip
 
 # What each layer may import of rtes, besides itself.
 ALLOWED = {
     "common": (),
     "services": ("rtes.common",),
-    "control": ("rtes.common",),
+    "control": ("rtes.common", "rtes.services.snapshotter", "rtes.services.matcher.state"),
     "client": ("rtes.common", "rtes.control"),
     "benchmarks": ("rtes.",),
 }
