@@ -8,6 +8,7 @@ says which service did not come up and shows the end of its log, and leaves noth
 import argparse
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import time
 from typing import Final
 
 from rtes.common.config import PROFILES, Config, ConfigError, ServiceCores, checkout, load
+from rtes.common.config_env import read_command_line, read_environment, shell_name
 from rtes.common.process import CoreError, check_cores
 from rtes.common.tls import http_connection
 from rtes.control.run import BOTS, EXIT_CONFIG
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if supervisor.pid() is not None:
             return _running_already(supervisor, options.profile)
+        export_settings(options.set, options.profile)
         config = load(options.profile)
         check(config)
         setup(config)
@@ -56,9 +59,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="scripts/start.sh", description="Start the exchange and wait until it is ready."
     )
     parser.add_argument("--profile", choices=sorted(set(PROFILES.values())), default="dev")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE",
+                        help="a setting, over all other sources")  # fmt: skip
     parser.add_argument("--no-bots", action="store_true", help="dev: start without bots")
     parser.add_argument("--foreground", action="store_true", help="stay; Ctrl-C stops it")
     return parser.parse_args(arguments)
+
+
+def export_settings(settings: list[str], environment: str) -> None:
+    """Hand settings of the command line on to the services, in place of other overrides."""
+    overridden = read_environment(os.environ, environment).by_path
+    for path, source in read_command_line(settings).items():
+        for other in overridden.get(path, []):
+            del os.environ[other.name]
+        value = source.value
+        os.environ[shell_name(path)] = value if isinstance(value, str) else json.dumps(value)
 
 
 def _running_already(supervisor: Supervisor, profile: str) -> int:

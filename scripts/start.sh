@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start the exchange: start.sh [--profile dev|staging|prod] [--no-bots] [--foreground]
+# Start the exchange: start.sh [--profile dev|staging|prod] [--set PATH=VALUE] [--no-bots] [--foreground]
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

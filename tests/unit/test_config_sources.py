@@ -3,6 +3,7 @@ nobody's, what prod refuses, and what is never shown.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rtes.common.config_env import read_environment, shell_name
 from rtes.common.config_schema import fields, is_secret, json_schema
 from rtes.common.secrets import KeyRing
 from rtes.control.setup import setup
+from rtes.control.start import export_settings
 
 KEY = {"RTES_ENCRYPTION_KEY_k1": "00112233445566778899aabbccddeeff" * 2}
 PORT = "exchange.tcp_port"
@@ -232,3 +234,16 @@ def test_there_is_a_secret() -> None:
 
 def test_environment_must_be_one() -> None:
     assert read_environment({"PATH": "/bin", "RTES_ENVIRONMENT": "prod"}, "prod").by_path == {}
+
+
+def test_a_setting_of_the_command_line_replaces_every_override(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RTES_exchange.tcp_port_DEV", "9000")
+    monkeypatch.setenv("RTES__EXCHANGE__TCP_PORT", "9000")
+    export_settings(["exchange.tcp_port=9001", "cores.risk=[0]"], "dev")
+    try:
+        config = load("dev")
+        assert (config.exchange.tcp_port, config.cores.risk) == (9001, [0])
+    finally:
+        del os.environ["RTES__EXCHANGE__TCP_PORT"], os.environ["RTES__CORES__RISK"]
