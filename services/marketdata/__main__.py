@@ -16,10 +16,15 @@ from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
 NICE = 10  # orders come first: under full load it falls behind instead of taking from them
+SUBSCRIBER_FRAMES_MAX = (
+    10_000  # wait for a slow subscriber; what comes then it misses, and asks for
+)
+ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot has fewer
 
 
 def main() -> int:
     start = service.boot("marketdata")
+    service.freeze_heap()
     os.nice(NICE)
     shard, config, paths = start.shard, start.config, start.paths
     instruments = [i for i in start.instruments if i.shard == shard]
@@ -34,12 +39,12 @@ def main() -> int:
         core.resume(saved[1].point.seq)
     curve = start.curve_server()
     sockets = start.sockets()
-    sockets.publish(shell.PUBLISH, config.exchange.market_data_endpoint, curve)
-    sockets.router(shell.REQUESTS, config.exchange.snapshots_endpoint, curve)
+    exchange = config.exchange
+    sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
+    sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(shell.FEED, [paths.socket(f"feed{shard}")], topics)
     sockets.dealer(shell.REPLAY, paths.socket(f"archive{shard}"))
-    service.freeze_heap()
     start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     sockets.close(linger_ms=200)
     return 0

@@ -17,6 +17,7 @@ from rtes.services.matcher.recovery import ReplayDivergedError
 def main() -> int:
     faulthandler.enable()
     start = service.boot("matcher")
+    service.freeze_heap()
     try:
         matcher = shell.recovered(start)
     except storage.AlreadyRunningError as error:
@@ -29,7 +30,6 @@ def main() -> int:
     sockets = start.sockets()
     sockets.pull(COMMANDS, start.paths.socket(f"matcher{start.shard}"))
     sockets.publish(FEED, start.paths.socket(f"feed{start.shard}"))
-    service.freeze_heap()
     writer = matcher.writer
     loop = start.loop(matcher.core, sockets, writer.commit)
     writer.report = loop.report

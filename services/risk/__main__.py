@@ -14,6 +14,7 @@ from rtes.services.risk.rules import Risk
 
 def main() -> int:
     start = service.boot("risk")
+    service.freeze_heap()
     shard, mesh, paths = start.shard, start.config.mesh, start.paths
     rules = Risk(start.instruments, start.accounts, shard, mesh.risk_shards)
     core = risk.RiskCore(shard, start.epoch, rules, range(mesh.matcher_shards))
@@ -29,7 +30,6 @@ def main() -> int:
     for m in range(mesh.matcher_shards):
         sockets.push(risk.MATCHER + m, paths.socket(f"matcher{m}"))
         sockets.dealer(risk.REPLAY + m, paths.socket(f"archive{m}"))
-    service.freeze_heap()
     start.loop(core, sockets).run()
     sockets.close(linger_ms=200)
     return 0

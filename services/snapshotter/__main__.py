@@ -16,12 +16,12 @@ NICE = 19  # it may fall behind: then a start replays more
 
 def main() -> int:
     start = service.boot("snapshotter")
+    service.freeze_heap()
     os.nice(NICE)
     core = shell.snapshotter(start)
     sockets = start.sockets()
     feeds = [start.paths.socket(f"feed{start.shard}")]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
-    service.freeze_heap()
     start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     sockets.close()
     return 0
