@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 STALE_INTERVALS: Final = 3  # without a result for this long, a check says nothing any more
 DETAIL_CHARACTERS_MAX: Final = 200
+LAG_COMMANDS_MAX: Final = 100_000  # some seconds of full load
 _S: Final = 1_000_000_000
 
 
@@ -34,6 +35,12 @@ class Result(NamedTuple):
 def healthy_if(ok: bool, detail: str = "") -> Result:
     """Healthy or unhealthy."""
     return Result(HealthStatus.HEALTHY if ok else HealthStatus.UNHEALTHY, detail)
+
+
+def lag_result(commands: int) -> Result:
+    """Of a follower that is so many commands behind its matcher."""
+    status = HealthStatus.DEGRADED if commands > LAG_COMMANDS_MAX else HealthStatus.HEALTHY
+    return Result(status, f"{commands} commands behind")
 
 
 def worst(statuses: Iterable[HealthStatus]) -> HealthStatus:

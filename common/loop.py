@@ -6,12 +6,12 @@ timer on the path of an order. The same loop runs in the simulator against fake 
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from rtes.common import failpoint, process
-from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result, healthy_if
+from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result
 from rtes.common.histogram import Histogram
 from rtes.common.records import encode
 
@@ -28,7 +28,6 @@ class Vitals:
     """What a service says of itself to health."""
 
     ready: bool
-    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
@@ -52,7 +51,10 @@ class Core(Protocol):
         """Called every TICK_NS, and after the flush of a busy batch."""
 
     def vitals(self) -> Vitals:
-        """Readiness, checks and counters."""
+        """Readiness and figures."""
+
+    def health_checks(self) -> list[Check]:
+        """What to register at the start; the functions run in the loop, between batches."""
 
 
 class Ports(Protocol):
@@ -82,7 +84,6 @@ class Loop:
         shard: int = 0,
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
-        checks: Iterable[Check] = (),
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._core = core
@@ -102,7 +103,7 @@ class Loop:
         }
         self._checks = HealthCheckManager(clock.monotonic_ns())
         self._checks.register_check(Check("loop", self._age, interval_s=0.5, fail_after=2))
-        for check in checks:
+        for check in core.health_checks():
             self._checks.register_check(check)
         self._tick_ns = 0
         self._tick_gap_ns = 0  # the longest between two ticks since the last report
@@ -174,7 +175,7 @@ class Loop:
         snapshot = {
             **self._identity,
             "ready": vitals.ready,
-            "checks": {name: v.wire() for name, v in verdicts.items()} | _judged(vitals.checks),
+            "checks": {name: v.wire() for name, v in verdicts.items()},
             "counters": vitals.counters | {"rtes_process_cpu_seconds_total": cpu_s},
             "gauges": vitals.gauges | {"rtes_process_resident_memory_bytes": memory_bytes},
             "histograms": {name: h.wire() for name, h in vitals.histograms.items()},
@@ -182,10 +183,3 @@ class Loop:
         self._ports.send(HEALTH_CHANNEL, None, encode(snapshot))
         self._beat()
 
-
-def _judged(readings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Vitals.checks, in the form that registered checks have."""
-    return {
-        name: {"status": healthy_if(r["ok"]).status, "detail": r["detail"], "critical": False}
-        for name, r in readings.items()
-    }

@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec.structs import astuple
 from rtes.common import feed
 from rtes.common import messages as m
+from rtes.common.checks import Check
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, encode, home_shard
 from rtes.common.refdata import Account, Instrument
@@ -24,7 +25,7 @@ from rtes.services.gateway.lanes import Lanes, fullest
 from rtes.services.gateway.limits import FLOOD_NS, NOT_OPEN, READ_ONLY, Full, GatewayLimits
 from rtes.services.gateway.routes import ROUTES, Route
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
-from rtes.services.gateway.vitals import Counts, vitals
+from rtes.services.gateway.vitals import Condition, Counts, health_checks, vitals
 
 CLIENTS: Final = 1  # channel (ROUTER): participants
 FEED: Final = 2  # channel: blocks and status of all matchers
@@ -74,6 +75,7 @@ class GatewayCore:
 
     def receive(self, channel: int, frames: list[Any], now_ns: int, wall_ns: int) -> None:
         self._wall_ns = wall_ns
+        self._lanes.now_ns = now_ns
         if channel == CLIENTS:
             for routing_id, user, frame in frames:
                 self._client(routing_id, user, frame, now_ns)
@@ -237,13 +239,11 @@ class GatewayCore:
         if shard not in self._matchers:
             return
         if not session.may_resend(shard, now_ns):
-            refusal = admission.refuse(message, Code.BUSY, 1, 1, 50)
-            self._tell(session.routing_id, refusal)
+            self._tell(session.routing_id, admission.refuse(message, Code.BUSY, 1, 1, 50))
             return
-        account, number = session.account.id, session.number
+        account, begin = session.account.id, message.begin_seq_no
         told_seq = self._followers.applied[shard]
-        begin = message.begin_seq_no
-        request = feed.history_request(shard, account, begin, number, told_seq)
+        request = feed.history_request(shard, account, begin, session.number, told_seq)
         self.outbox.append((ARCHIVE + shard, None, request))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
@@ -266,10 +266,9 @@ class GatewayCore:
     def _block(self, block: Block, now_ns: int) -> None:
         """Acknowledge our lanes, follow logons, hand each account its reports."""
         self._lanes.ack(block.acks)
+        shards = len(self._matchers)
         for notice in block.notices:
-            if notice[0] == NOTICE_LOGON and block.shard == home_shard(
-                notice[1], len(self._matchers)
-            ):
+            if notice[0] == NOTICE_LOGON and block.shard == home_shard(notice[1], shards):
                 self._logon(notice, now_ns)
         by_account = self._sessions.by_account
         for account, _first, reports, answered, data in block.chunks:
@@ -388,13 +387,14 @@ class GatewayCore:
         session.sent_ns = now_ns
         self._tell(session.routing_id, message)
 
+    def _condition(self) -> Condition:
+        known, risks = self.refuses_unknown_keys, len(self._risk_epochs)
+        follows, share = self._followers.caught_up, self._lanes.held / self._limits.lane_window
+        return Condition(known, risks, self._risks, follows, self._read_only, share)
+
+    def health_checks(self) -> list[Check]:
+        return health_checks(self._condition)
+
     def vitals(self) -> Vitals:
-        return vitals(
-            self.refuses_unknown_keys,
-            len(self._risk_epochs),
-            self._risks,
-            self._followers.caught_up,
-            [shard for shard, read_only in self._read_only.items() if read_only],
-            {**self._counts.counters(), **self._door.counters()},
-            {"rtes_sessions": len(self._sessions), "rtes_queue_depth": self._lanes.held},
-        )
+        counters = {**self._counts.counters(), **self._door.counters()}
+        return vitals(self._condition(), counters, len(self._sessions), self._lanes)

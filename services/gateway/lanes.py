@@ -4,10 +4,12 @@ A lane is the path through one risk shard to one matcher shard. Within it comman
 order, whatever is lost or restarted on the way.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rtes.common import link
+from rtes.common.histogram import Histogram
 from rtes.common.records import (
     Command,
     encode,
@@ -22,12 +24,23 @@ from rtes.common.records import (
 class Lane:
     """One lane: the batch being filled, and the link that holds what was sent."""
 
-    __slots__ = ("batch", "risk_shard", "sender")
+    __slots__ = ("batch", "risk_shard", "sender", "waiting")
 
     def __init__(self, number: int, epoch: int) -> None:
         self.risk_shard = risk_shard_of(number)
         self.sender = link.Sender(number, epoch)
         self.batch: list[Command] = []
+        self.waiting: deque[tuple[int, int]] = deque()  # received_ns, commands of each frame
+
+    def ack(self, epoch: int, link_no: int, n: int, now_ns: int, took: Histogram) -> None:
+        """The matcher has everything up to n; took learns how long that was."""
+        left = self.sender.weight
+        self.sender.ack(epoch, link_no, n)
+        left -= self.sender.weight
+        while left > 0:
+            received_ns, commands = self.waiting.popleft()
+            took.observe(now_ns - received_ns, commands)
+            left -= commands
 
     @property
     def held(self) -> int:
@@ -51,6 +64,8 @@ class Lanes:
             lane_of(gateway, r, s) for r in range(risk_shards) for s in range(matcher_shards)
         ]
         self._lanes = {number: Lane(number, epoch) for number in numbers}
+        self.now_ns = 0  # when what is being handled was read from its socket
+        self.took = Histogram()  # from then until the matcher's answer is here
 
     def of_account(self, account: int) -> list[Lane]:
         """An account's lanes by matcher shard; it always passes the same risk shard."""
@@ -71,6 +86,7 @@ class Lanes:
             if lane.batch:
                 payload = lane_payload(told[matcher_shard_of(number)], encode(lane.batch))
                 frame = lane.sender.push(payload, len(lane.batch), now_ns)
+                lane.waiting.append((self.now_ns, len(lane.batch)))
                 lane.batch.clear()
                 yield lane.risk_shard, frame
 
@@ -78,7 +94,7 @@ class Lanes:
         """A block's acknowledgements; those of other gateways are passed over."""
         for number, epoch, link_no, n in acks:
             if gateway_of(number) == self._gateway:
-                self._lanes[number].sender.ack(epoch, link_no, n)
+                self._lanes[number].ack(epoch, link_no, n, self.now_ns, self.took)
 
     def status(
         self, shard: int, epoch: int, entries: list[Any], now_ns: int

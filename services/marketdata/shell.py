@@ -6,6 +6,7 @@ The publisher is a follower like any other: it can fall behind, but it cannot sl
 from typing import Any, Final
 
 from rtes.common import feed
+from rtes.common.checks import Check, lag_result
 from rtes.common.loop import Send, Vitals
 from rtes.services.marketdata.core import MarketDataCore
 
@@ -54,12 +55,19 @@ class MarketDataShell:
     def tick(self, now_ns: int) -> None:
         self._core.tick(now_ns)
 
-    def vitals(self) -> Vitals:
+    def _lag(self) -> int:
         follower = self._followers.by_shard[self._shard]
-        lag = follower.head_seq + 1 - follower.next_seq
+        return follower.head_seq + 1 - follower.next_seq
+
+    def health_checks(self) -> list[Check]:
+        return [
+            Check("feed", lambda: lag_result(self._lag()), groups=("data",), fail_after=3),
+        ]
+
+    def vitals(self) -> Vitals:
+        follower, lag = self._followers.by_shard[self._shard], self._lag()
         return Vitals(
             ready=self._followers.caught_up or (follower.epoch > 0 and lag < 100_000),
-            checks={"feed": {"ok": follower.epoch > 0, "detail": f"{lag} behind"}},
             counters={
                 "rtes_market_data_messages_total": self._published,
                 "rtes_market_data_requests_total": self._requests,

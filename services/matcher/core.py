@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any, Final, Protocol
 
 from rtes.common import feed, link
+from rtes.common.checks import Check, HealthStatus, Result, healthy_if
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
     CMD_EXPIRE,
@@ -29,6 +30,7 @@ COMMANDS: Final = 1  # channel: groups from risk
 FEED: Final = 2  # channel: blocks and status to everyone
 OWN_LANE: Final = 65_535  # commands of the matcher's own clock
 STATUS_INTERVAL_NS: Final = 200_000_000
+OPEN_ORDERS_MANY: Final = 1_000_000
 NEW_RISK: Final = ("D", "G")  # what is not taken while the disk is full
 
 Key = tuple[int, int]  # account, cl_ord_id
@@ -187,17 +189,33 @@ class MatcherCore:
         if now_ns - self._status_ns >= STATUS_INTERVAL_NS or self._links.has_gap:
             self._send_status(now_ns)
 
-    def vitals(self) -> Vitals:
+    def _open_orders(self) -> int:
+        return sum(len(p.orders) for p in self._engine.participants.values())
+
+    def health_checks(self) -> list[Check]:
+        return [
+            Check("order_book", self._order_book, 0.5, critical=True, groups=("data",)),
+            Check("journal", self._journal, 0.5, critical=True, groups=("data",)),
+        ]
+
+    def _order_book(self) -> Result:
+        """The guide's check: a book this large is slow to recover and hard to cancel."""
+        orders = self._open_orders()
+        many = orders > OPEN_ORDERS_MANY
+        status = HealthStatus.DEGRADED if many else HealthStatus.HEALTHY
+        return Result(status, f"{orders} open orders, seq {self.next_seq - 1}")
+
+    def _journal(self) -> Result:
         full = "the disk is full: cancels only" if self.read_only else "takes blocks"
+        return healthy_if(not self.read_only, full)
+
+    def vitals(self) -> Vitals:
         return Vitals(
             ready=not self.read_only,
-            checks={
-                "order_book": {"ok": True, "detail": f"seq {self.next_seq - 1}"},
-                "journal": {"ok": not self.read_only, "detail": full},
-            },
             counters=dict(self._counters),
             gauges={
                 "rtes_sequence": self.next_seq - 1,
+                "rtes_open_orders": self._open_orders(),
                 "rtes_read_only": int(self.read_only),
                 "rtes_link_frames_dropped": self._links.dropped,
             },

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from rtes.common import feed, link
+from rtes.common.checks import Check, Result, healthy_if, lag_result
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
     decode,
@@ -156,23 +157,28 @@ class RiskCore:
         if now_ns - self._status_ns >= STATUS_INTERVAL_NS or self._links.has_gap:
             self._send_status(now_ns)
 
+    def _lag(self) -> int:
+        return sum(f.head_seq + 1 - f.next_seq for f in self._followers.by_shard.values())
+
+    def health_checks(self) -> list[Check]:
+        return [
+            Check("feed", lambda: lag_result(self._lag()), critical=True, groups=("data",)),
+            Check("matcher_link", self._matcher_link, critical=True, groups=("data",)),
+        ]
+
+    def _matcher_link(self) -> Result:
+        known, all_of_them = len(self._fenced), len(self._senders)
+        return healthy_if(known == all_of_them, f"{known} of {all_of_them} matchers know us")
+
     def vitals(self) -> Vitals:
-        lag = sum(f.head_seq + 1 - f.next_seq for f in self._followers.by_shard.values())
         return Vitals(
             ready=self._ready,
-            checks={
-                "feed": {"ok": self._ready, "detail": f"{lag} behind"},
-                "matcher_link": {
-                    "ok": len(self._fenced) == len(self._senders),
-                    "detail": f"{len(self._fenced)} of {len(self._senders)} matchers know us",
-                },
-            },
             counters={
                 "rtes_risk_checked_total": self._checked,
                 "rtes_risk_refused_total": self._refused,
             },
             gauges={
-                "rtes_feed_lag": lag,
+                "rtes_feed_lag": self._lag(),
                 "rtes_link_held": sum(s.weight for s in self._senders.values()),
                 "rtes_feed_gaps": sum(f.gaps for f in self._followers.by_shard.values()),
             },

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from rtes.client.testing import SERVICES, Mesh
@@ -26,8 +27,8 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         yield mesh
 
 
-def body(mesh: Mesh, path: str) -> dict[str, object]:
-    answer: dict[str, object] = json.loads(mesh.get(path)[1])
+def body(mesh: Mesh, path: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(mesh.get(path)[1])
     return answer
 
 
@@ -76,7 +77,7 @@ def test_a_whole_exchange_passes_its_probes(exchange: Mesh, path: str) -> None:
 
 def test_every_check_of_a_whole_exchange_is_healthy(exchange: Mesh) -> None:
     until(lambda: body(exchange, "/health")["status"] == "healthy", 10)
-    services = {s["service"]: s for s in body(exchange, "/health")["services"]}  # type: ignore[attr-defined]
+    services = {s["service"]: s for s in body(exchange, "/health")["services"]}
     assert "loop" in services["matcher"]["checks"]
     assert {"network_connectivity", "disk_space", "memory", "clock", "sequence_continuity"} <= set(
         services["health"]["checks"]
