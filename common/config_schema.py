@@ -108,6 +108,16 @@ class Journal(_Section):
     ] = "snapshots"
 
     @property
+    def meaning(self) -> str:
+        """What the durability promises, for whoever looks at the exchange."""
+        kept = "what was told survives kill -9"
+        return {
+            "always": f"{kept} and power loss",
+            "interval": f"{kept}; power loss may take the last {self.interval_ms} ms",
+            "never": f"{kept}, not power loss",
+        }[self.durability]
+
+    @property
     def sync_interval_ns(self) -> int | None:
         """0: every batch is synced before its outcomes leave; None: never."""
         if self.durability == "never":

@@ -148,7 +148,7 @@ def instance_of(config: Config, version: str, started_ns: int) -> dict[str, Any]
     return {
         "version": version,
         "environment": config.environment,
-        "durability": config.journal.durability,
+        "durability": f"{config.journal.durability}: {config.journal.meaning}",
         "pid": os.getpid(),
         "start_time": datetime.fromtimestamp(started_ns / 1e9, UTC).isoformat(),
     }
