@@ -123,9 +123,21 @@ class BookView:
         self.status: SecurityStatus | None = None
         self.orders: dict[int, RestingOrder] = {}  # by order_id; within a level by priority
         self._levels: dict[MdEntryType, dict[int, Level]] = {side: {} for side in MdEntryType}
-        self._sequencers = {Channel(c): Sequencer(Channel(c) in WHOLE) for c in channels}
+        self._sequencers: dict[Channel, Sequencer] = {}
         self._partial: dict[Channel, tuple[int, int, list[Update]]] = {}
         self._asked_ns: dict[Channel, int] = {}
+        self.follow(channels)
+
+    def follow(self, channels: Iterable[str]) -> None:
+        """These channels from now on; of those no longer followed nothing is kept but the top."""
+        wanted = [Channel(c) for c in channels]
+        for channel in [c for c in self._sequencers if c not in wanted]:
+            del self._sequencers[channel]
+            self._partial.pop(channel, None)
+            self._asked_ns.pop(channel, None)
+            self._clear(channel)
+        for channel in wanted:
+            self._sequencers.setdefault(channel, Sequencer(channel in WHOLE))
 
     @property
     def bids(self) -> list[Level]:

@@ -2,7 +2,8 @@
 
 Blocking and single-threaded: everything happens in `poll`, which must be called often enough for
 the socket's queue to hold what comes in between; what overflows is recovered, and the book is
-`stale` meanwhile.
+`stale` meanwhile. A subscriber that cannot keep up says so (`slow`) and from then on takes only
+conflated tops of book, 10 a second, and trading statuses.
 """
 
 import time
@@ -13,10 +14,22 @@ from typing import Final
 import zmq
 from rtes.client.bookview import BookView
 from rtes.client.credentials import Credentials
+from rtes.client.pace import Pace
 from rtes.common.enums import Channel
-from rtes.common.marketdata import MarketDataRequestReject, Published, decode_batch, topic_of
+from rtes.common.marketdata import (
+    ConflatedTop,
+    MarketDataRequestReject,
+    OrderEntry,
+    PriceLevel,
+    Published,
+    TopOfBook,
+    Trade,
+    decode_batch,
+    topic_of,
+)
 
 ALL_CHANNELS: Final = (Channel.TOP, Channel.DEPTH, Channel.TRADES, Channel.ORDERS)
+TIMED: Final = (TopOfBook, PriceLevel, Trade, OrderEntry)  # tell of something just now
 QUEUE_FRAMES: Final = 50_000
 DRAIN_FRAMES_MAX: Final = 1_000
 REQUEST_CHECK_MS: Final = 50
@@ -40,6 +53,7 @@ class MarketData:
         wanted = dict.fromkeys([*map(Channel, channels), Channel.STATUS])
         self.books = {symbol: BookView(symbol, wanted) for symbol in symbols}
         self.frames_bad = 0
+        self._pace = Pace()
         self._view_of = {topic_of(c, s): v for s, v in self.books.items() for c in wanted}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._live = self._connect(zmq.SUB, endpoint, credentials)
@@ -66,6 +80,11 @@ class MarketData:
         """Some book is not up to date yet, or no longer."""
         return any(view.stale for view in self.books.values())
 
+    @property
+    def slow(self) -> str:
+        """Why this subscriber takes conflated data only; empty while it keeps up."""
+        return self._pace.slow
+
     def poll(self, timeout_s: float = 0.0) -> list[Published]:
         """What changed the books since the last call, in order per symbol and channel; waits up
         to timeout_s for something. Raises LookupError for a symbol that is not listed."""
@@ -89,14 +108,35 @@ class MarketData:
     def _wait(self, timeout_ms: int) -> list[Published]:
         zmq.zmq_poll([(self._live, zmq.POLLIN), (self._answers, zmq.POLLIN)], timeout_ms)
         events: list[Published] = []
-        for socket in (self._live, self._answers):
-            for _ in range(DRAIN_FRAMES_MAX):
-                try:
-                    parts = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                events += self._take(parts)
+        more_waits = self._drain(self._live, events)
+        self._drain(self._answers, events)
+        if not self.slow:
+            gaps = sum(view.gaps for view in self.books.values())
+            self._pace.drained(more_waits, gaps, time.monotonic_ns())
+            if self.slow:
+                self._conflate()
         return events
+
+    def _drain(self, socket: "zmq.Socket[bytes]", events: list[Published]) -> bool:
+        """Take what waits, up to a limit; False when the queue is dry."""
+        for _ in range(DRAIN_FRAMES_MAX):
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            events += self._take(parts)
+        return True
+
+    def _conflate(self) -> None:
+        """Give up what we cannot follow; what still waits of it is passed over."""
+        wanted = (Channel.CONFLATED, Channel.STATUS)
+        for topic in self._view_of:
+            self._live.setsockopt(zmq.UNSUBSCRIBE, topic)
+        self._view_of = {topic_of(c, s): v for s, v in self.books.items() for c in wanted}
+        for topic in self._view_of:
+            self._live.setsockopt(zmq.SUBSCRIBE, topic)
+        for view in self.books.values():
+            view.follow(wanted)
 
     def _take(self, parts: list[bytes]) -> list[Published]:
         """A live frame after its topic, or an answer alone."""
@@ -109,6 +149,9 @@ class MarketData:
             return []
         live = len(parts) > 1  # ZeroMQ matched only the beginning of the topic
         view = self._view_of.get(parts[0]) if live else self.books.get(messages[0].symbol)
+        first = messages[0]
+        if live and isinstance(first, TIMED) and not isinstance(first, ConflatedTop):
+            self._pace.live(first.transact_time, time.time_ns())
         events = view.apply(messages) if view is not None else []
         for event in events:
             if isinstance(event, MarketDataRequestReject):
