@@ -312,7 +312,7 @@ class GatewayCore:
 
     def _archive(self, frame: bytes, now_ns: int) -> None:
         """A replayed block, or a piece of an account's history."""
-        if frame[:1] in (feed.TOPIC_BLOCK, feed.TOPIC_END):
+        if frame[:1] in (feed.TOPIC_BLOCK, feed.TOPIC_END, feed.TOPIC_GONE):
             self._feed(frame, now_ns)
             return
         _shard, account, number, data = decode(frame)
