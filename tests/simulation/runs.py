@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.simulation.checker import violations
 from tests.simulation.faults import faults_of
-from tests.simulation.world import World
+from tests.simulation.world import World, size_of
 
 
 class Outcome(NamedTuple):
@@ -32,7 +32,7 @@ def broken(world: World) -> list[str]:
 
 def judge(seed: int) -> Outcome:
     """Run and check one seed under the faults of the swarm."""
-    world = World(seed, faults_of(seed))
+    world = World(seed, faults_of(seed), size_of(seed))
     found = broken(world)
     deaths = {**world.deaths, "torn": sum(j.torn for j in world.journals)}
     events = [show(e) for e in world.scheduler.events] if found else []

@@ -19,9 +19,9 @@ SEEDS = 1_000
 SEEDS_WITHOUT_DEFENCE = 40
 TRACE = """
 from tests.simulation.faults import faults_of
-from tests.simulation.world import World
+from tests.simulation.world import World, size_of
 for seed in (7, 8):
-    world = World(seed, faults_of(seed))
+    world = World(seed, faults_of(seed), size_of(seed))
     world.run()
     print(world.trace.hexdigest())
 """

@@ -5,6 +5,7 @@ answered, then goodbyes. One seed, one trace. `violations` (checker.py) judges t
 """
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,18 @@ class Size:
     matchers: int = 2
     clients: int = 4
     requests: int = 40
+
+
+def size_of(seed: int) -> Size:
+    """The swarm's choice for a seed: mostly two of each."""
+    r = random.Random(seed * 104_729)
+    return Size(
+        gateways=r.choice([2, 2, 3]),
+        risks=r.choice([1, 2, 2, 2, 3]),
+        matchers=r.choice([1, 2, 2, 2, 3]),
+        clients=r.choice([3, 4, 5, 6]),
+        requests=r.choice([30, 50, 80]),
+    )
 
 
 class World:
@@ -224,7 +237,7 @@ class World:
             node.dies_after = int(roll() * 6)
 
         def late() -> None:
-            if node.generation == generation:
+            if node.generation == generation and self.faults.interval_ms:
                 self.kill(name)
 
         self.scheduler.after(60 * MS, late)
@@ -246,7 +259,7 @@ class World:
 
     # ------------------------------------------------------------ phases
 
-    def run(self, safety_ms: int = 1_200, liveness_ms: int = 5_000) -> None:
+    def run(self, safety_ms: int = 1_500, liveness_ms: int = 5_000) -> None:
         """Faults first; then none, and everything must be answered; then all leave."""
         if self.faults.interval_ms:
             self._plan_fault()
@@ -268,6 +281,9 @@ class World:
         for name, value in vars(Faults()).items():
             setattr(self.faults, name, value)
         self.network.slow.clear()
+        self.dies_at.clear()
+        for node in self.network.nodes.values():
+            node.dies_after = -1
         for journal in self.journals:
             journal.writable = True
 
