@@ -14,6 +14,7 @@ from rtes.common.config import MASK, PROFILES, ConfigError, checkout, load, reso
 from rtes.common.config_env import read_environment, shell_name
 from rtes.common.config_schema import fields, is_secret, json_schema
 from rtes.common.secrets import KeyRing
+from rtes.control import config_docs
 from rtes.control.setup import setup
 from rtes.control.start import export_settings
 
@@ -247,3 +248,9 @@ def test_a_setting_of_the_command_line_replaces_every_override(
         assert (config.exchange.tcp_port, config.cores.risk) == (9001, [0])
     finally:
         del os.environ["RTES__EXCHANGE__TCP_PORT"], os.environ["RTES__CORES__RISK"]
+
+
+def test_the_page_of_settings_is_the_schemas() -> None:
+    page = (checkout() / config_docs.PAGE).read_text()
+    assert page == config_docs.page_with_settings(page), "run python -m rtes.control.config_docs"
+    assert all(f"| `{path}` |" in page for path in fields())
