@@ -132,6 +132,11 @@ class Roster:
             self.refresh()
         return self._by_name.get(name)
 
+    def find_id(self, number: int) -> Account | None:
+        """For the rare question: looks at the file first, and through all of it."""
+        self.refresh()
+        return next((a for a in self._by_name.values() if a.id == number), None)
+
     def knows(self, public_key: str) -> bool:
         """Whether anybody's key it is; looks at the file first."""
         self.refresh()

@@ -68,6 +68,13 @@ class Boot:
         name, shard = self.service, self.shard
         return Loop(core, sockets, self.clock, name, shard, commit, undelivered, beat=beat)
 
+    def late_account(self, number: int) -> Account | None:
+        """An account that was made since the start, with its effective limits."""
+        account = self.roster.find_id(number)
+        if account is None:
+            return None
+        return account.model_copy(update={"limits": self.config.limits_of(account)})
+
     def curve_server(self) -> CurveServer | None:
         """The exchange's key pair and who may connect; None when CURVE is off."""
         if not self.config.security.curve:

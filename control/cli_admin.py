@@ -33,7 +33,7 @@ def list_participants(op: Operator) -> None:
 def add_participant(op: Operator, name: str, role: str, limits: Sequence[str]) -> None:
     """Make the account NAME and its key, or bring a revoked one back.
 
-    Risk knows a new account from its next start on."""
+    It may trade at once; operators can name it (rtes kill) once the services were restarted."""
     given = {field: value for field, _, value in (limit.partition("=") for limit in limits)}
     row = op.ask("participants add", name=name, role=role, limits=given)
     op.emit(row, f"{name} is account {row['id']}; its key is {row['key_file']}")

@@ -8,7 +8,7 @@ without a limit price are valued at the reference price, and trades at other pri
 may move credit beyond its limit, until which nothing that needs more is taken.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rtes.common.enums import PartyAction
@@ -53,7 +53,7 @@ from rtes.services.risk.exposure import (
 class Risk:
     """Risk for the accounts of one shard: those with account % shards == shard."""
 
-    __slots__ = ("_exposures", "_markets")
+    __slots__ = ("_exposures", "_late", "_markets", "_mine")
 
     def __init__(
         self,
@@ -61,7 +61,11 @@ class Risk:
         accounts: Sequence[Account],
         shard: int = 0,
         shards: int = 1,
+        late: Callable[[int], Account | None] = lambda _: None,
     ) -> None:
+        """late: finds an account that was made after the start; asked for unknown ones only."""
+        self._late = late
+        self._mine = (shard, shards)
         self._markets: dict[str, Market] = {i.symbol: Market(i) for i in instruments}
         self._exposures: dict[int, Exposure] = {
             a.id: Exposure(a, self._markets) for a in accounts if a.id % shards == shard
@@ -71,7 +75,8 @@ class Risk:
 
     def check(self, command: Command) -> Refused | None:
         """None: approved, and what it may use is reserved."""
-        exposure = self._exposures.get(command[C_ACCOUNT])
+        account = command[C_ACCOUNT]
+        exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         kind = command[C_TYPE]
@@ -82,6 +87,14 @@ class Risk:
         if kind == "DH" and not exposure.operator:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         return None
+
+    def _newcomer(self, account: int) -> Exposure | None:
+        shard, shards = self._mine
+        found = self._late(account) if account % shards == shard else None
+        if found is None:
+            return None
+        self._exposures[account] = Exposure(found, self._markets)
+        return self._exposures[account]
 
     # ------------------------------------------------------------ the feed
 
@@ -118,7 +131,7 @@ class Risk:
                 if symbol in ("", market.symbol):
                     market.halted = on
             return
-        exposure = self._exposures.get(account)
+        exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
             return  # of another shard
         if session:
@@ -132,7 +145,7 @@ class Risk:
 
     def usage(self, account: int, pos_req_id: str = "") -> list[PositionReport]:
         """Positions and open orders by symbol, then the account's limits and usage."""
-        exposure = self._exposures.get(account)
+        exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
             return []
         held = sorted(s for s, p in exposure.positions.items() if p.net_qty or p.open_orders)

@@ -100,10 +100,11 @@ def test_a_new_participant_has_its_limits_and_a_private_key(mesh: Mesh) -> None:
     assert "choose another name" in rtes(mesh, "participants", "add", "gateway").stderr
     listed = json.loads(rtes(mesh, "participants", "list", "--json").stdout)
     assert [r["state"] for r in listed if r["name"] == "ACME"] == ["active"]
-    mesh.restart("risk")
-    mesh.wait_ready()
     with Client.connect("ACME", config=mesh.config) as client:
-        assert client.account_usage()
+        assert client.account_usage()[-1].account == "ACME"
+        client.buy("AAPL", 7, 58_000)
+        with pytest.raises(RtesError, match="7"):
+            client.buy("AAPL", 8, 58_000)
 
 
 def test_a_key_that_others_can_read_is_refused(mesh: Mesh) -> None:
