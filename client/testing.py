@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -93,13 +94,14 @@ class Mesh:
         self._context.term()
         self.paths.clean()
 
-    def start(self, service: str) -> None:
-        log = (self.logs / f"{service}.log").open("ab")
-        command = [sys.executable, "-m", f"rtes.services.{service}", "--config"]
-        self.processes[service] = subprocess.Popen(  # noqa: S603 - our own services
-            [*command, str(self.config_file)], stdout=log, stderr=log
-        )
-        log.close()
+    def start(self, service: str, program: Sequence[str] = (), **environ: str) -> None:
+        """program: what Python runs instead of the service; environ: variables to add."""
+        program = program or ("-m", f"rtes.services.{service}")
+        with (self.logs / f"{service}.log").open("ab") as log:
+            self.processes[service] = subprocess.Popen(  # noqa: S603 - our own services
+                [sys.executable, *program, "--config", str(self.config_file)],
+                env={**os.environ, **environ}, stdout=log, stderr=log,
+            )  # fmt: skip
         self.vitals.pop(service, None)
 
     def kill(self, service: str) -> None:

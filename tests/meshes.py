@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import zmq
@@ -49,17 +50,17 @@ def limit(mesh: Mesh, account: str, **limits: object) -> None:
     path.write_text(Accounts(accounts=known).model_dump_json(exclude_unset=True))
 
 
-def blocks(mesh: Mesh) -> Iterator[Block]:
-    """All of the journal."""
-    for _, payload in Reader(mesh.paths.journal_dir(0)).blocks_from(1):
+def blocks(mesh: Mesh, directory: Path | None = None) -> Iterator[Block]:
+    """All of the journal; directory: where it is kept, when segments are removed in its own."""
+    for _, payload in Reader(directory or mesh.paths.journal_dir(0)).blocks_from(1):
         yield decode_block(payload)
 
 
-def told(mesh: Mesh) -> dict[str, list[Numbered]]:
+def told(mesh: Mesh, directory: Path | None = None) -> dict[str, list[Numbered]]:
     """What the journal says each account was told, in order; a repeat must say the same."""
     names = {a.id: a.name for a in load_accounts(mesh.paths.accounts_file).accounts}
     by_account: dict[str, list[Numbered]] = {name: [] for name in names.values()}
-    for block in blocks(mesh):
+    for block in blocks(mesh, directory):
         for account, _first, _reports, _answered, data in block.chunks:
             known = by_account[names[account]]
             for report in _decode_reports(data):
@@ -72,13 +73,13 @@ def told(mesh: Mesh) -> dict[str, list[Numbered]]:
     return by_account
 
 
-def audit(mesh: Mesh) -> Engine:
+def audit(mesh: Mesh, directory: Path | None = None) -> Engine:
     """Execute the journal in one engine without any restart; every block must come out the same."""
     listed: Instruments = load_instruments(mesh.config.exchange.instruments)
     names = {a.name: a.id for a in load_accounts(mesh.paths.accounts_file).accounts}
     engine = Engine(0, listed.instruments, mesh.config.exchange.day_end_ns, names)
     core = MatcherCore(0, 1, engine)
-    for block in blocks(mesh):
+    for block in blocks(mesh, directory):
         assert core.replay(block), f"block at {block.first_seq} came out differently"
     return engine
 

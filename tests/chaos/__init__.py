@@ -1,0 +1,1 @@
+"""Real processes, killed, stopped, cut off and starved; what participants were told is checked."""
