@@ -10,14 +10,18 @@ import shutil
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+import zmq
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
@@ -53,7 +57,7 @@ class Checkout:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
         finally:
             connection.close()
@@ -185,6 +189,63 @@ def test_every_profile_starts(checkout: Checkout) -> None:
         told = checkout.run("start.sh", "--profile", profile)
         assert told.returncode == 0, told.stdout + told.stderr
         assert json.loads(checkout.get("/version", profile)[1])["environment"] == profile
+        checkout.run("stop.sh")
+
+
+def listening(processes: list[psutil.Process]) -> tuple[set[tuple[str, int]], set[str]]:
+    """(addresses of IP sockets that listen, paths of unix sockets) of these processes."""
+    found, files = set(), set()
+    for process in processes:
+        for c in process.net_connections("inet"):
+            if c.status in (psutil.CONN_LISTEN, psutil.CONN_NONE):
+                found.add((c.laddr.ip, c.laddr.port))
+        files |= {c.laddr for c in process.net_connections("unix") if c.laddr}
+    return found, files
+
+
+def gets_in(endpoint: str, kind: int, keys: dict[str, str] | None) -> bool:
+    """Whether a ZeroMQ client with these keys, or with none, completes the handshake."""
+    with zmq.Context() as context, context.socket(kind) as client:
+        client.linger = 0
+        if keys is not None:
+            client.curve_publickey, client.curve_secretkey, client.curve_serverkey = (
+                keys[name].encode() for name in ("public_key", "secret_key", "server_key")
+            )
+        monitor = client.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        client.connect(endpoint)
+        through = bool(monitor.poll(1_000))
+        client.disable_monitor()
+        monitor.close(0)
+        return through
+
+
+def test_prod_listens_where_it_says_and_lets_nobody_in_without_a_key(checkout: Checkout) -> None:
+    told = checkout.run("start.sh", "--profile", "prod")
+    assert told.returncode == 0, told.stdout + told.stderr
+    try:
+        ports = {what: port + checkout.offset for what, port in PORTS.items()}
+        addresses, files = listening(checkout.processes())
+        assert addresses == {("127.0.0.1", port) for port in ports.values()}
+        for file in map(Path, files):
+            closed = stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+            by_peer = file.parent.name.endswith("-control")  # asks the kernel who connects
+            by_mode = file.name.startswith("supervisord.sock")  # see below
+            assert closed or by_peer or by_mode, file
+        assert stat.S_IMODE((checkout.home / "var" / "supervisord.sock").stat().st_mode) == 0o700
+        known = json.loads((checkout.home / "var/prod/keys/OPS.json").read_text())
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        stranger = {**known, "public_key": public, "secret_key": secret}
+        for what, kind in (("orders", zmq.DEALER), ("market data", zmq.SUB),
+                           ("market data snapshots", zmq.DEALER)):  # fmt: skip
+            endpoint = f"tcp://127.0.0.1:{ports[what]}"
+            assert gets_in(endpoint, kind, known), what
+            assert not gets_in(endpoint, kind, stranger), what
+            assert not gets_in(endpoint, kind, None), what
+        assert checkout.get("/live") == (0, "")  # plain HTTP
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urllib.request.urlopen(f"https://127.0.0.1:{ports['http']}/live", timeout=5)
+        assert checkout.get("/live", "prod")[0] == 200
+    finally:
         checkout.run("stop.sh")
 
 
