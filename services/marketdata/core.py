@@ -22,6 +22,7 @@ from rtes.common.marketdata import (
 )
 from rtes.common.records import NOTICE_PARTY, Block
 from rtes.common.refdata import Instrument
+from rtes.services.marketdata.business import Business
 from rtes.services.marketdata.market import Market
 from rtes.services.marketdata.replica import Replica
 from rtes.services.matcher.engine import Engine
@@ -37,8 +38,10 @@ class MarketDataCore:
     """One matcher shard's market data. instruments are those that the shard trades."""
 
     def __init__(self, engine: Engine, instruments: Iterable[Instrument]) -> None:
+        instruments = list(instruments)
         self._engine = engine
         self._replica = Replica(engine)
+        self.business = Business(instruments)
         self._epoch = 0
         self._markets = {i.symbol: Market(i.symbol) for i in instruments}
         self._topics = {
@@ -85,6 +88,7 @@ class MarketDataCore:
     def _executed(self, events: list[Event], time_ns: int, touched: dict[str, Market]) -> None:
         """Give one command's events to the markets they are about."""
         by_symbol: dict[str, list[Event]] = {}
+        self.business.executed(events)
         for event in events:
             by_symbol.setdefault(event[1].symbol, []).append(event)
         for symbol, about in by_symbol.items():

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rtes.common import feed
 from rtes.common.checks import Check, lag_result
+from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.services.marketdata.core import MarketDataCore
 
@@ -25,6 +26,7 @@ class MarketDataShell:
         self._shard = shard
         self._followers = feed.Followers([shard])
         self._live = False
+        self._took = Histogram()  # from execution to here
         self._published = 0
         self._requests = 0
 
@@ -32,7 +34,7 @@ class MarketDataShell:
         """The core has taken in a snapshot that holds everything up to seq."""
         self._followers.start_after(self._shard, seq)
 
-    def receive(self, channel: int, frames: list[Any], now_ns: int, _wall_ns: int) -> None:
+    def receive(self, channel: int, frames: list[Any], now_ns: int, wall_ns: int) -> None:
         if channel == REQUESTS:
             for routing_id, _user, payload in frames:
                 self._requests += 1
@@ -42,6 +44,8 @@ class MarketDataShell:
         for frame in frames:
             for block in self._followers.take(frame)[0]:
                 self._core.handle_block(block, now_ns)
+                if self._live:
+                    self._took.observe(wall_ns - block.time_ns, block.commands)
 
     def flush(self, now_ns: int, _wall_ns: int) -> None:
         publications = self._core.flush(now_ns)
@@ -71,6 +75,8 @@ class MarketDataShell:
             counters={
                 "rtes_market_data_messages_total": self._published,
                 "rtes_market_data_requests_total": self._requests,
+                **self._core.business.counters(),
             },
             gauges={"rtes_feed_lag": lag, "rtes_sequence": follower.next_seq - 1},
+            histograms={"rtes_delivery_seconds": self._took},
         )

@@ -13,8 +13,10 @@ from typing import Any, Final, Protocol
 
 from rtes.common import feed, link
 from rtes.common.checks import Check, HealthStatus, Result, healthy_if
+from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
+    C_RECEIVED_NS,
     CMD_EXPIRE,
     Block,
     Command,
@@ -74,9 +76,11 @@ class MatcherCore:
         self._time_ns = 0
         self._links = link.Receiver()
         self._frames: list[bytes] = []
+        self._took = Histogram()  # from the gateway's socket to here
         self._status_ns = 0
         self._status_due = True
-        self._counters = {"rtes_blocks_total": 0, "rtes_commands_total": 0, "rtes_frames_bad": 0}
+        counters = "rtes_blocks_total", "rtes_commands_total", "rtes_frames_bad_total"
+        self._counters = dict.fromkeys(counters, 0)
 
     def resume(self, next_seq: int, time_ns: int) -> None:
         """The engine has taken in a state: go on from there."""
@@ -92,6 +96,7 @@ class MatcherCore:
         """Execute a journaled block again; False when it does not come out the same."""
         same = block.first_seq == self.next_seq
         chunks, notices = self._execute(block.frames, block.time_ns)[1:]
+        self._took = Histogram()  # that was another day's
         told = encode((chunks, notices))
         return same and told == encode((block.chunks, block.notices))
 
@@ -100,7 +105,7 @@ class MatcherCore:
             try:
                 stamp, payload = link.unpack(frame)
             except struct.error:
-                self._counters["rtes_frames_bad"] += 1
+                self._counters["rtes_frames_bad_total"] += 1
                 continue
             if self._links.accept(stamp) is link.Verdict.TAKE:
                 self._frames.append(payload)
@@ -169,6 +174,8 @@ class MatcherCore:
                         seq += 1
                         time_ns += 1
                     acks[lane] = (lane, epoch, link_no, n)
+                    if commands:  # the first came to the gateway at about the same time as all
+                        self._took.observe(time_ns - commands[0][C_RECEIVED_NS], len(commands))
         except Exception as error:
             raise CommandFailedError(command) from error
         in_hand[0] = in_hand[1] = 0
@@ -219,4 +226,5 @@ class MatcherCore:
                 "rtes_read_only": int(self.read_only),
                 "rtes_link_frames_dropped": self._links.dropped,
             },
+            histograms={"rtes_order_latency_seconds.matcher": self._took},
         )

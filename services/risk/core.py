@@ -13,14 +13,17 @@ from typing import Any, Final
 
 from rtes.common import feed, link
 from rtes.common.checks import Check, Result, healthy_if, lag_result
+from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
+    C_RECEIVED_NS,
     decode,
     decode_commands,
     encode,
     matcher_shard_of,
     split_lane_payload,
 )
+from rtes.common.refusals import Code
 from rtes.common.riskwire import QUERY, answer_topic, status_frame
 from rtes.services.risk.rules import Risk
 
@@ -54,7 +57,8 @@ class RiskCore:
         self._status_ns = 0
         self._status_due = False
         self._checked = 0
-        self._refused = 0
+        self._refused: dict[int, int] = {}  # by code
+        self._took = Histogram()  # from the gateway's socket to the decision
 
     def resume(self, matcher: int, seq: int) -> None:
         """The projection has taken in a snapshot that holds everything up to seq."""
@@ -81,7 +85,7 @@ class RiskCore:
         told_seq, commands = split_lane_payload(payload)
         self._taken[matcher_shard_of(stamp.sender)].append((stamp, told_seq, commands))
 
-    def _decide(self, matcher: int) -> None:
+    def _decide(self, matcher: int, wall_ns: int) -> None:
         """Check what was taken, in order, as far as we know all that its sender was told."""
         taken, follower = self._taken[matcher], self._followers.by_shard[matcher]
         check = self._risk.check
@@ -93,10 +97,12 @@ class RiskCore:
                 refusal = check(command)
                 if refusal is not None:
                     verdicts.append((i, *refusal))
+                    code = refusal[0]
+                    self._refused[code] = self._refused.get(code, 0) + 1
             self._groups[matcher].append((*stamp, encoded, verdicts))
             self._weights[matcher] += len(commands)
             self._checked += len(commands)
-            self._refused += len(verdicts)
+            self._took.observe(wall_ns - commands[0][C_RECEIVED_NS], len(commands))
 
     def _query(self, gateway: int, payload: bytes) -> None:
         session, account, request_id = decode(payload)
@@ -129,9 +135,9 @@ class RiskCore:
     def _send(self, matcher: int, frames: list[bytes]) -> None:
         self.outbox.extend((MATCHER + matcher, None, frame) for frame in frames)
 
-    def flush(self, now_ns: int, _wall_ns: int) -> None:
+    def flush(self, now_ns: int, wall_ns: int) -> None:
         for matcher, groups in self._groups.items():
-            self._decide(matcher)
+            self._decide(matcher, wall_ns)
             if groups:
                 weight, self._weights[matcher] = self._weights[matcher], 0
                 frame = self._senders[matcher].push(encode(groups), weight, now_ns)
@@ -175,11 +181,15 @@ class RiskCore:
             ready=self._ready,
             counters={
                 "rtes_risk_checked_total": self._checked,
-                "rtes_risk_refused_total": self._refused,
+                **{
+                    f"rtes_orders_rejected_total.{Code(code).name}": count
+                    for code, count in self._refused.items()
+                },
             },
             gauges={
                 "rtes_feed_lag": self._lag(),
                 "rtes_link_held": sum(s.weight for s in self._senders.values()),
                 "rtes_feed_gaps": sum(f.gaps for f in self._followers.by_shard.values()),
             },
+            histograms={"rtes_order_latency_seconds.risk": self._took},
         )

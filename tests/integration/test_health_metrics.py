@@ -1,0 +1,165 @@
+"""The figures of a real exchange: what was traded is counted, by the right names, and a real
+Prometheus reads them.
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rtes.client import Rejected
+from rtes.client.testing import SERVICES, Mesh
+from rtes.services.health.names import HELP
+
+from tests.meshes import connect, wait_for
+
+pytestmark = pytest.mark.mesh
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules.yml"
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Five orders: one filled, one half, one resting, two refused for their price."""
+    services = (*SERVICES, "marketdata", "snapshotter", "health")
+    with Mesh(tmp_path_factory.mktemp("metrics"), services) as mesh:
+        with connect(mesh, "DEMO1") as one, connect(mesh, "DEMO2") as two:
+            one.sell("AAPL", 100, 58_600)
+            two.buy("AAPL", 40, 58_600)
+            one.buy("AAPL", 10, 58_000)
+            for _ in range(2):
+                with pytest.raises(Rejected):
+                    two.buy("AAPL", 10, 64_500)
+        wait_for(lambda: values(mesh)["rtes_orders_total", "taken"] == 5)
+        yield mesh
+
+
+def families(mesh: Mesh) -> list[Any]:
+    return list(text_string_to_metric_families(mesh.get("/metrics")[1].decode()))
+
+
+def values(mesh: Mesh) -> dict[tuple[str, ...], float]:
+    """By name and the labels besides service and shard, added up over services."""
+    found: dict[tuple[str, ...], float] = {}
+    for family in families(mesh):
+        for s in family.samples:
+            key = (s.name, *(v for k, v in s.labels.items() if k not in ("service", "shard")))
+            found[key] = found.get(key, 0.0) + s.value
+    return found
+
+
+def test_orders_trades_and_refusals_are_counted(traded: Mesh) -> None:
+    wait_for(lambda: values(traded).get(("rtes_trades_total",)) == 1)
+    seen = values(traded)
+    assert seen["rtes_orders_total", "accepted"] == 3
+    assert seen["rtes_orders_total", "filled"] == 1
+    assert seen["rtes_orders_total", "busy"] == 0
+    assert seen["rtes_orders_rejected_total", "PRICE_BAND"] == 2
+    assert seen["rtes_traded_quantity_total",] == 40
+    assert seen["rtes_traded_notional_total", "USD"] == 40 * 586.00
+    assert seen["rtes_open_orders",] == 2
+    assert seen["rtes_error_rate",] == 0
+    assert seen["rtes_deployment_status",] == 1
+
+
+def test_every_stage_is_timed_in_the_order_of_the_path(traded: Mesh) -> None:
+    seen = values(traded)
+    means = []
+    for name, *stage in (
+        ("rtes_order_latency_seconds", "risk"),
+        ("rtes_order_latency_seconds", "matcher"),
+        ("rtes_order_ack_seconds",),
+    ):
+        count = seen[f"{name}_count", *stage]
+        assert count >= 5
+        means.append(seen[f"{name}_sum", *stage] / count)
+    assert 0 < means[0] < means[1] < means[2] < 1
+    assert seen["rtes_delivery_seconds_count",] >= 1
+
+
+def test_every_process_tells_its_cpu_and_memory(traded: Mesh) -> None:
+    for name in ("rtes_process_cpu_seconds", "rtes_process_resident_memory_bytes"):
+        family = next(f for f in families(traded) if f.name == name)
+        told = {s.labels["service"]: s.value for s in family.samples}
+        assert set(told) == set(traded.services)
+        assert all(value > 0 for value in told.values())
+
+
+def test_every_metric_is_in_the_list_of_names(traded: Mesh) -> None:
+    """So what dashboards and rules are checked against is what there is."""
+    seen = {f.name if f.type != "counter" else f"{f.name}_total" for f in families(traded)}
+    seen = {"rtes_build_info" if name == "rtes_build" else name for name in seen}
+    absent = {
+        "rtes_tls_cert_not_after_timestamp_seconds",  # no TLS here
+        "rtes_deployment_phase_start_timestamp_seconds",  # no deployment under way
+    }
+    assert seen == set(HELP) - absent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def prometheus(traded: Mesh, tmp_path: Path) -> Iterator[str]:
+    """A real Prometheus that scrapes the exchange with the shipped rules; its address."""
+    exchange = traded.config.exchange
+    target = f"{exchange.host}:{exchange.ports['http']}"
+    (tmp_path / "prometheus.yml").write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                "rule_files": [str(RULES)],
+                "scrape_configs": [
+                    {"job_name": "rtes", "static_configs": [{"targets": [target]}]}
+                ],
+            }
+        )
+    )
+    address = f"127.0.0.1:{free_port()}"
+    binary = shutil.which("prometheus")
+    assert binary, "Debian package prometheus is missing; .ci/run installs it"
+    process = subprocess.Popen(
+        [
+            binary, f"--config.file={tmp_path}/prometheus.yml",
+            f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}",
+        ],
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def query(address: str, expression: str) -> list[Any]:
+    url = f"{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            result: list[Any] = json.load(answer)["data"]["result"]
+            return result
+    except OSError:
+        return []
+
+
+def test_a_real_prometheus_scrapes_a_running_exchange(prometheus: str) -> None:
+    wait_for(lambda: query(prometheus, 'up{job="rtes"} == 1') != [], 30)
+    wait_for(lambda: query(prometheus, 'rtes_orders_total{outcome="taken"} == 5') != [])
+    wait_for(lambda: query(prometheus, "rtes:order_ack_seconds:p99_5m") != [])
+    time.sleep(2)  # two evaluations of every rule
+    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=5) as answer:
+        groups = json.load(answer)["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert [r["name"] for r in rules if r["health"] != "ok"] == []
+    assert [r["name"] for r in rules if r.get("state") == "firing"] == []
