@@ -18,13 +18,12 @@ _profile = click.option(
 
 @click.command()
 @_profile
-@click.option("--account", "names", multiple=True, help="Make this account too; repeatable.")
-def setup(profile: str, names: tuple[str, ...]) -> None:
-    """Make the accounts and keys that are missing.
+def setup(profile: str) -> None:
+    """Make the accounts, keys and certificates that are missing for a first start.
 
-    Services read accounts at start: restart them to let new accounts in."""
+    Participants are added with `rtes participants add`."""
     config = running(profile)
-    made = make_accounts(config, names)
+    made = make_accounts(config)
     click.echo(f"{len(made)} accounts made; keys are in {Paths(config).keys_dir}")
 
 

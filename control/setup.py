@@ -6,7 +6,6 @@ bots try the exchange with. Secrets are mode 0600 in a directory of mode 0700.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +23,9 @@ DEMO_COUNT: Final = 4
 BOT_COUNT_MIN: Final = 40
 
 
-def setup(config: Config, names: Sequence[str] = ()) -> list[str]:
-    """Make directories, server key, accounts and keys that are missing; names are accounts to
-    make besides the usual ones. Returns the names of the accounts made."""
+def setup(config: Config) -> list[str]:
+    """Make directories, server key, certificates, accounts and keys that are missing. Returns
+    the names of the accounts made."""
     paths = Paths(config)
     paths.prepare()
     with locked(paths.run_dir / "setup.lock"):
@@ -36,10 +35,9 @@ def setup(config: Config, names: Sequence[str] = ()) -> list[str]:
             certs.init(config)
         known = _known_accounts(paths)
         have = {a.name: a for a in known}
-        wanted = [*_usual(config), *((name, Role.PARTICIPANT) for name in names)]
         made: list[Account] = []
         next_id = max((a.id for a in known), default=0) + 1
-        for name, role in wanted:
+        for name, role in _usual(config):
             if name not in have:
                 have[name] = _new_account(paths, next_id + len(made), name, role, server_key)
                 made.append(have[name])

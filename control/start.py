@@ -187,7 +187,7 @@ def next_steps(config: Config, bots: bool) -> str:
     rtes = checkout() / ".venv" / "bin" / "rtes"
     profile = config.environment
     to = "" if profile == "dev" else f" --profile {profile}"
-    new = "" if profile != "prod" else "; make one first: rtes setup --profile prod --account NAME"
+    new = "" if profile != "prod" else "; make one first: rtes participants add NAME --profile prod"
     account = "NAME" if profile == "prod" else "DEMO1"
     return f"""
   Watch a book{" (bots are trading)" if bots else ""}:

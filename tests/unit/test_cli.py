@@ -329,7 +329,7 @@ def answer_once(server: socket.socket, body: bytes) -> None:
 class TestTools:
     def test_version(self) -> None:
         assert run("version").stdout.startswith("rtes ")
-        assert set(json.loads(run("version", "--json").stdout)) == {"version"}
+        assert set(json.loads(run("version", "--json").stdout)) == {"version", "compiled"}
 
     def test_config(self, profile: str) -> None:
         good = run("config", "check", "--profile", profile)

@@ -10,6 +10,7 @@ from rtes.common.config import Config, load
 from rtes.common.enums import Role
 from rtes.common.paths import SOCKET_PATH_BYTES_MAX, Paths
 from rtes.common.refdata import load_accounts
+from rtes.control.caller import perform
 from rtes.control.setup import bot_names, setup
 
 
@@ -89,14 +90,15 @@ def test_setup_again_changes_nothing(tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-def test_setup_adds_an_account_and_keeps_edited_limits(tmp_path: Path) -> None:
+def test_adding_an_account_keeps_edited_limits(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     setup(config)
     path = Paths(config).accounts_file
     tree = json.loads(path.read_text())
     tree["accounts"][0]["limits"] = {"order_qty_max": 5}
     path.write_text(json.dumps(tree))
-    assert setup(config, ["ALICE"]) == ["ALICE"]
+    perform(config, "participants add", {"name": "ALICE"})
+    assert setup(config) == []
     accounts = {a.name: a for a in load_accounts(path).accounts}
     assert accounts["DEMO1"].limits.order_qty_max == 5
     assert accounts["ALICE"].id == max(a.id for a in accounts.values())
