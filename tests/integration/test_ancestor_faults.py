@@ -203,13 +203,13 @@ def test_10_metrics_count_and_probes_tell_the_truth(tmp_path: Path) -> None:
         wait_for(lambda: probe(mesh, "/live")[0] == 200)
         assert probe(mesh, "/ready")[0] == 503
         assert probe(mesh, "/startup")[0] == 503
-        for service in (*SERVICES, "marketdata"):
+        for service in (*SERVICES, "marketdata", "snapshotter"):
             mesh.start(service)
         wait_for(lambda: probe(mesh, "/startup")[0] == 200)
         with connect(mesh, "DEMO1") as client:
             for _ in range(5):
                 client.buy("AAPL", 1, PX - 9)
-        wait_for(lambda: metric(mesh, "rtes_orders_total") == 5)
+        wait_for(lambda: metric(mesh, 'rtes_orders_total{outcome="taken"') == 5)
         mesh.kill("risk")
         wait_for(lambda: probe(mesh, "/health")[0] == 503)
         assert json.loads(probe(mesh, "/health")[1])["status"] == "unhealthy"
