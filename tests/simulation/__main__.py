@@ -40,11 +40,12 @@ def report(outcome: Outcome) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a bar.")
 def main(seeds: int, start: int, jobs: int, as_json: bool) -> None:
     began = time.perf_counter()
-    orders, kills, deaths = 0, 0, Counter[str]()
+    orders, kills, snapshots, deaths = 0, 0, 0, Counter[str]()
     bad: list[Outcome] = []
     with outcomes(range(start, start + seeds), jobs) as done:
         for o in track(done, "simulating", total=seeds, disable=as_json):
             kills, orders = kills + o.kills, orders + o.orders
+            snapshots += o.snapshots
             deaths.update(o.deaths)
             if o.found:
                 bad.append(o)
@@ -56,6 +57,7 @@ def main(seeds: int, start: int, jobs: int, as_json: bool) -> None:
         "kills": kills,
         "deaths": dict(sorted(deaths.items())),
         "orders": orders,
+        "snapshots": snapshots,
         "seconds": round(time.perf_counter() - began, 1),
         "jobs": jobs,
         "commit": commit(),

@@ -14,6 +14,7 @@ from rtes.services.gateway.core import GatewayCore
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
 from rtes.services.risk.core import RiskCore
+from rtes.services.snapshotter.core import SnapshotterCore
 
 from tests.simulation import scenarios
 from tests.simulation.disk import FakeJournal
@@ -91,12 +92,12 @@ def _ready_at_once(core: RiskCore, *args: Any) -> None:
     core._ready = True
 
 
-def _decides_at_once(core: RiskCore, matcher: int) -> None:
+def _decides_at_once(core: RiskCore, matcher: int, *args: Any) -> None:
     """As RiskCore._decide, whatever the sender was told."""
     core._taken[matcher] = type(core._taken[matcher])(
         (stamp, 0, commands) for stamp, _, commands in core._taken[matcher]
     )
-    _DECIDE(core, matcher)
+    _DECIDE(core, matcher, *args)
 
 
 def _acks_what_is_expected(core: GatewayCore, frame: bytes, now_ns: int) -> None:
@@ -133,6 +134,11 @@ def _takes_the_walls_time(core: MatcherCore, frames: list[bytes], wall_ns: int) 
 def _any_session(engine: Engine, p: Any, command: tuple[Any, ...], seq: int) -> None:
     p.turn = 0
     _LOGON(engine, p, command, seq)
+
+
+def _hears_of_everything(core: SnapshotterCore, *_args: Any) -> None:
+    """As SnapshotterCore.receive, but what was not released is executed too."""
+    core._head_seq = 10**9
 
 
 _COMMIT: Callable[..., None] = World._commit
@@ -185,6 +191,10 @@ DEFENCES: dict[str, Defence] = {
     ),
     "followers pass over a fenced matcher": Defence(
         ((feed.Follower, "receive", _any_epoch),), scenario=scenarios.fenced_matcher_is_not_heard
+    ),
+    "snapshots hold only what was released": Defence(
+        ((SnapshotterCore, "receive", _hears_of_everything),),
+        scenario=scenarios.snapshot_is_of_what_was_released,
     ),
     "what risk refused stands in the journal": Defence(
         ((MatcherCore, "replay", _replays_without_verdicts),)

@@ -10,6 +10,11 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from rtes.common import blocks
+from rtes.common.journal import BEGINNING, Point
+
+
+def last_seq(block: blocks.StoredBlock) -> int:
+    return block.first_seq + block.commands - 1
 
 
 class DamagedError(RuntimeError):
@@ -29,10 +34,11 @@ class FakeJournal:
         self._crc = 0
         self._dirty = False
         self._synced_seq = 0  # where the last synced block begins
-        self._index: list[tuple[int, int, int, bytes]] = []
+        self._index: list[tuple[blocks.StoredBlock, bytes]] = []
 
-    def recover(self) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
-        """All whole blocks; what follows them is cut off, unless something valid is in it."""
+    def recover(self, after: Point = BEGINNING) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
+        """All whole blocks after a point; what follows them is cut off, unless something valid
+        is in it."""
         view = memoryview(bytes(self.data))
         self._crc, end = 0, 0
         self._dirty = False
@@ -40,8 +46,13 @@ class FakeJournal:
         for block in blocks.scan(view, 0):
             self._crc, end = block.crc, block.end
             payload = blocks.payload(view, block)
-            self._index.append((block.epoch, block.first_seq, block.commands, payload))
-            yield block, payload
+            self._index.append((block, payload))
+            if block.first_seq > after.seq:
+                yield block, payload
+            elif last_seq(block) == after.seq and block.crc != after.crc:
+                raise DamagedError(f"journal {self._shard}: not that of the snapshot")
+        if self._index and last_seq(self._index[-1][0]) < after.seq:
+            raise DamagedError(f"journal {self._shard}: what was told after {end} is missing")
         if blocks.valid_after(view, end) is not None:
             raise DamagedError(f"journal {self._shard}: damage at {end}, valid data after it")
         self._cut_tail(end)
@@ -66,14 +77,16 @@ class FakeJournal:
         self._crc = crc
         self.data += data
         self._dirty = True
-        self._index.append((epoch, first_seq, commands, payload))
+        start = len(self.data) - len(data)
+        stored = (self._shard, epoch, first_seq, commands, crc, start, len(self.data))
+        self._index.append((blocks.StoredBlock(*stored), payload))
 
     def sync(self) -> None:
         if not self._dirty:
             return
         self._dirty = False
         self.synced = len(self.data)
-        self._synced_seq = self._index[-1][1] if self._index else 0
+        self._synced_seq = self._index[-1][0].first_seq if self._index else 0
 
     def crash(self, rng: random.Random) -> None:
         """The power is gone."""
@@ -94,12 +107,17 @@ class FakeJournal:
         self._forget()
 
     def _forget(self) -> None:
-        while self._index and self._index[-1][1] > self._synced_seq:
+        while self._index and self._index[-1][0].first_seq > self._synced_seq:
             self._index.pop()
 
     def blocks_from(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
         """What the archive reads: (epoch, first_seq, commands, payload) from seq on."""
-        at = bisect_right(self._index, seq, key=lambda block: block[1]) - 1
-        for block in self._index[max(0, at) :]:
-            if block[1] + block[2] > seq:
-                yield block
+        for block, payload in self.stored_from(seq):
+            yield block.epoch, block.first_seq, block.commands, payload
+
+    def stored_from(self, seq: int) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
+        """What the snapshotter reads."""
+        at = bisect_right(self._index, seq, key=lambda entry: entry[0].first_seq) - 1
+        for entry in self._index[max(0, at) :]:
+            if last_seq(entry[0]) >= seq:
+                yield entry

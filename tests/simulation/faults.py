@@ -22,6 +22,7 @@ class Faults:
     link: float = 0.0  # at each fault: one connection is cut, or slow, for a while
     disk_full: float = 0.0  # at each fault: a journal takes nothing for a while
     leave: float = 0.0  # at each of a participant's turns: its connection is gone
+    snapshots: bool = False  # taken now and then, and what starts starts from the newest
     patient: bool = False  # participants ask once, their gateways are spared: all must be answered
 
 
@@ -41,4 +42,5 @@ def faults_of(seed: int) -> Faults:
         disk_full=r.choice([0.0, 0.0, 0.1]),
         leave=r.choice([0.0, 0.01]),
         patient=r.random() < 0.25,
+        snapshots=r.random() < 0.4,
     )

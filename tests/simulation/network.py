@@ -110,7 +110,7 @@ class Network:
         self.faults = faults
         self.nodes: dict[str, Node] = {}
         self.slow: dict[tuple[str, str], tuple[int, int]] = {}  # -> until_ns, delay_ns; -1: cut
-        self._routes: dict[tuple[str, int], list[tuple[str, int, bytes | None]]] = {}
+        self._routes: dict[tuple[str, int], list[tuple[str, int, bytes | None, bytes]]] = {}
         self._arrival_ns: dict[tuple[str, str, int], int] = {}
 
     def node(self, name: str, edge: bool = False) -> Node:
@@ -118,11 +118,19 @@ class Network:
         return self.nodes[name]
 
     def connect(
-        self, source: str, channel: int, target: str, target_channel: int, router: bool = False
+        self,
+        source: str,
+        channel: int,
+        target: str,
+        target_channel: int,
+        router: bool = False,
+        topic: bytes = b"",
     ) -> None:
-        """What source sends on channel arrives at target; a router gets the sender's name too."""
+        """What source sends on channel and begins with topic arrives at target; a router gets
+        the sender's name too."""
         back = f"{source}/{channel}".encode() if router else None
-        self._routes.setdefault((source, channel), []).append((target, target_channel, back))
+        route = (target, target_channel, back, topic)
+        self._routes.setdefault((source, channel), []).append(route)
 
     def disconnect(self, source: str, channel: int) -> None:
         """The connection is gone: a router that answers on it is told so."""
@@ -144,7 +152,9 @@ class Network:
                 return False
             self._deliver(node, name, int(back), frame)
             return True
-        for target, target_channel, from_ in self._routes.get((node.name, channel), ()):
+        for target, target_channel, from_, topic in self._routes.get((node.name, channel), ()):
+            if not frame.startswith(topic):
+                continue
             data: Any = frame if from_ is None else (from_, node.name, frame)
             self._deliver(node, target, target_channel, data)
         return True

@@ -18,6 +18,7 @@ class Outcome(NamedTuple):
     kills: int
     deaths: dict[str, int]  # of which, by kind; torn: recoveries that cut off a tail
     orders: int
+    snapshots: int
     events: list[str]  # the last ones, of a seed that failed
 
 
@@ -35,9 +36,10 @@ def judge(seed: int) -> Outcome:
     world = World(seed, faults_of(seed), size_of(seed))
     found = broken(world)
     deaths = {**world.deaths, "torn": sum(j.torn for j in world.journals)}
+    snapshots = sum(s.written for s in world.snapshots)
     events = [show(e) for e in world.scheduler.events] if found else []
     orders = sum(len(c.sent) for c in world.clients)
-    return Outcome(seed, found, world.kills, deaths, orders, events)
+    return Outcome(seed, found, world.kills, deaths, orders, snapshots, events)
 
 
 def show(event: tuple[Any, ...]) -> str:

@@ -26,9 +26,9 @@ LONG_MS = 600
 A, B = "AAPL", "MSFT"  # of shard 0 and of shard 1
 
 
-def calm(clients: int = 1) -> World:
-    """An exchange in which nothing happens by itself; all participants are logged on."""
-    world = World(1, Faults(), Size(clients=clients, requests=0))
+def calm(snapshots: bool = False) -> World:
+    """An exchange in which nothing happens by itself; its one participant is logged on."""
+    world = World(1, Faults(snapshots=snapshots), Size(clients=1, requests=0))
     world.scheduler.run(LONG_MS * MS, lambda: all(c.done for c in world.clients))
     return world
 
@@ -86,6 +86,20 @@ def recovered_is_synced() -> list[str]:
     world.network.slow["risk1", "matcher0"] = (world.scheduler.now_ns + LONG_MS * MS, -1)
     world.scheduler.run(LONG_MS // 2 * MS)
     world.kill("matcher0")
+    world.journals[0].lose_unsynced()
+    return end(world)
+
+
+def snapshot_is_of_what_was_released() -> list[str]:
+    """The matcher dies between append and sync; a snapshot is due; then the power is lost."""
+    world = calm(snapshots=True)
+    (client,) = world.clients
+    asks(world, client, order(1))
+    world.scheduler.run(700 * MS)
+    world.faults.long_death = 1.0
+    world.dies_at["matcher0"] = "appended"
+    asks(world, client, order(2), wait=False)
+    world.scheduler.run(400 * MS)
     world.journals[0].lose_unsynced()
     return end(world)
 
@@ -212,6 +226,7 @@ def _full_disk(client: SimClient) -> Iterator[str]:
 SCENARIOS: tuple[Callable[[], list[str]], ...] = (
     unsynced_is_not_told,
     recovered_is_synced,
+    snapshot_is_of_what_was_released,
     risk_knows_what_its_sender_was_told,
     new_risk_knows_what_went_before,
     late_ack_means_what_it_meant,

@@ -33,10 +33,12 @@ def swarm() -> list[Outcome]:
         return list(done)
 
 
+@pytest.mark.timeout(900)  # a minute on two idle cores
 def test_no_promise_is_broken(swarm: list[Outcome]) -> None:
     assert [(o.seed, o.found[:3]) for o in swarm if o.found] == []
 
 
+@pytest.mark.timeout(900)
 def test_faults_really_happen(swarm: list[Outcome]) -> None:
     """A simulation of fair weather proves nothing."""
     deaths = sum((Counter(o.deaths) for o in swarm), Counter[str]())
@@ -45,6 +47,7 @@ def test_faults_really_happen(swarm: list[Outcome]) -> None:
     assert deaths["power loss"] > SEEDS
     assert deaths["disk full"] > SEEDS // 20
     assert sum(o.deaths["torn"] > 0 for o in swarm) > SEEDS // 20
+    assert sum(o.snapshots for o in swarm) > 2 * SEEDS
     assert sum(o.orders for o in swarm) > 100 * SEEDS
 
 

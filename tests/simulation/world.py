@@ -10,24 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rtes.common.feed import TOPIC_STATUS
+from rtes.common.journal import BEGINNING
 from rtes.common.loop import Loop
-from rtes.common.records import Block, decode_block
+from rtes.common.records import Block, decode, decode_block
 from rtes.common.refdata import Account, Instrument, Limits
+from rtes.common.snapshots import ENGINE, RISK
 from rtes.services.archive import core as archive
 from rtes.services.gateway import core as gateway
 from rtes.services.gateway.limits import GatewayLimits
+from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import core as matcher
 from rtes.services.matcher.engine import Engine
-from rtes.services.matcher.recovery import recover
+from rtes.services.matcher.recovery import recover, restore
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
+from rtes.services.snapshotter import core as snapshotter
+from rtes.services.snapshotter import shell as snapshotter_shell
 
 from tests.simulation.client import SimClient
 from tests.simulation.disk import FakeJournal
 from tests.simulation.faults import Faults
 from tests.simulation.network import MS, Killed, Network, Node, Scheduler
+from tests.simulation.snapshots import FakeSnapshots
 
 TICK = 50 * MS
+SNAPSHOT_COMMANDS = 10
 LIMITS = Limits(position_max=12, open_orders_max=6)
 SECOND = 1_000 * MS
 
@@ -67,6 +75,7 @@ class World:
         self.faults = replace(faults)  # the liveness phase turns them off
         self.network = Network(self.scheduler, self.faults)
         self.journals = [FakeJournal(m) for m in range(size.matchers)]
+        self.snapshots = [FakeSnapshots() for _ in self.journals]
         self.kills = 0
         self.deaths: dict[str, int] = {}  # kinds of death -> how many
         self.trace = hashlib.blake2b(digest_size=16)
@@ -81,7 +90,7 @@ class World:
             f"{kind}{i}"
             for kind, count in (
                 ("matcher", size.matchers), ("archive", size.matchers), ("risk", size.risks),
-                ("gateway", size.gateways),
+                ("gateway", size.gateways), ("snapshotter", size.matchers * faults.snapshots),
             )
             for i in range(count)
         ]  # fmt: skip
@@ -103,6 +112,9 @@ class World:
         connect, size = self.network.connect, self.size
         for m in range(size.matchers):
             connect(f"matcher{m}", matcher.FEED, f"archive{m}", archive.FEED)
+            if self.faults.snapshots:
+                to = f"snapshotter{m}"
+                connect(f"matcher{m}", matcher.FEED, to, snapshotter.FEED, False, TOPIC_STATUS)
             for r in range(size.risks):
                 connect(f"matcher{m}", matcher.FEED, f"risk{r}", risk.FEED)
                 connect(f"risk{r}", risk.MATCHER + m, f"matcher{m}", matcher.COMMANDS)
@@ -165,7 +177,9 @@ class World:
             commit = lambda: self._commit(core, number, epoch)  # noqa: E731
         elif kind == "risk":
             rules = self.projections[number] = self.rules(number)
-            core = risk.RiskCore(number, epoch, rules, range(size.matchers))
+            core = self._risk(number, epoch, rules)
+        elif kind == "snapshotter":
+            core = self._snapshotter(number)
         elif kind == "archive":
             core = archive.ArchiveCore(number, self.journals[number].blocks_from)
         else:
@@ -188,8 +202,35 @@ class World:
         return Risk(self.instruments, self.accounts, shard, self.size.risks)
 
     def _recover(self, core: matcher.MatcherCore, shard: int) -> None:
-        """Bring a matcher back from its disk; a snapshot would come first here."""
-        recover(core, self.journals[shard].recover())
+        """Bring a matcher back from its disk."""
+        after = BEGINNING
+        for saved in self.snapshots[shard].newest(ENGINE) or ():
+            restore(core, self.engines[shard], saved)
+            after = saved.point
+        recover(core, self.journals[shard].recover(after))
+
+    def _risk(self, shard: int, epoch: int, rules: Risk) -> risk.RiskCore:
+        core = risk.RiskCore(shard, epoch, rules, range(self.size.matchers))
+        for m, snapshots in enumerate(self.snapshots):
+            for saved in snapshots.newest(RISK) or ():
+                rules.restore(decode(saved.state))
+                core.resume(m, saved.point.seq)
+        return core
+
+    def _snapshotter(self, shard: int) -> snapshotter.SnapshotterCore:
+        listed = [i for i in self.instruments if i.shard == shard]
+        engine = self.engine(shard)
+        projection = Risk(self.instruments, self.accounts)
+        replicas = snapshotter.Replicas(engine, projection, MarketDataCore(engine, listed))
+        core = snapshotter.SnapshotterCore(
+            shard, replicas, self.journals[shard].stored_from, self.snapshots[shard].write,
+            SNAPSHOT_COMMANDS, SECOND,
+        )  # fmt: skip
+        saved = self.snapshots[shard].newest(*snapshotter_shell.PARTS)
+        if saved is not None:
+            snapshotter_shell.restore(replicas, saved)
+            core.resume(saved[0].point, saved[0].time_ns)
+        return core
 
     def _commit(self, core: matcher.MatcherCore, shard: int, epoch: int) -> None:
         journal, dies_at = self.journals[shard], self.dies_at.get(f"matcher{shard}")
