@@ -18,14 +18,6 @@ from typing import Final
 
 MODULES: Final = (
     "rtes.common.link",
-    "rtes.services.gateway.core",
-    "rtes.services.gateway.lanes",
-    "rtes.services.gateway.sessions",
-    "rtes.services.marketdata.core",
-    "rtes.services.marketdata.market",
-    "rtes.services.marketdata.replica",
-    "rtes.services.marketdata.shown",
-    "rtes.services.marketdata.streams",
     "rtes.services.matcher.book",
     "rtes.services.matcher.engine",
     "rtes.services.matcher.expiry",
@@ -37,7 +29,6 @@ MODULES: Final = (
     "rtes.services.matcher.stops",
     "rtes.services.matcher.terms",
     "rtes.services.risk.checks",
-    "rtes.services.risk.core",
     "rtes.services.risk.exposure",
     "rtes.services.risk.rules",
 )
