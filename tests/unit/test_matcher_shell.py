@@ -37,7 +37,7 @@ def test_an_error_of_the_disk_is_not_taken_for_a_success(tmp_path: Path) -> None
     list(journal.recover())
     journal.append(1, 1, 1, b"block")
     reading, journal._fd = os.pipe()  # what can be written and cannot be synced
-    with pytest.raises(OSError) as failed:
+    with pytest.raises(OSError, match="Invalid") as failed:
         Writer(core(), journal, 1).commit()
     assert failed.value.errno == errno.EINVAL
     os.close(reading)
