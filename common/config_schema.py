@@ -21,6 +21,7 @@ PROFILES: Final = {
     "prod": "prod",
     "production": "prod",
 }
+LIVE: Final = ("security.log_level", "session.credit", "session.messages_per_s_max")
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 Port = Annotated[int, Field(ge=1024, le=65_535)]
@@ -281,6 +282,11 @@ def fields() -> dict[str, FieldInfo]:
 def is_secret(field: FieldInfo) -> bool:
     """Whether its value is never shown."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def is_live(path: str) -> bool:
+    """Whether a setting can change while the exchange runs; others need a restart."""
+    return path in LIVE or path.startswith("risk.")
 
 
 def json_schema() -> dict[str, Any]:

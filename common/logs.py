@@ -83,9 +83,13 @@ def start(environment: str, level: str, out: TextIO | None = None, **context: An
             enqueue,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        cache_logger_on_first_use=True,
     )
     return writer
+
+
+def set_level(level: str) -> None:
+    """From now on log at this level and above. Loggers that were bound before keep theirs."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
 
 
 def get() -> Any:

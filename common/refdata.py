@@ -137,6 +137,11 @@ class Roster:
         self.refresh()
         return next((a for a in self._by_name.values() if a.id == number), None)
 
+    def accounts(self) -> list[Account]:
+        """All of them; looks at the file first."""
+        self.refresh()
+        return list(self._by_name.values())
+
     def knows(self, public_key: str) -> bool:
         """Whether anybody's key it is; looks at the file first."""
         self.refresh()

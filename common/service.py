@@ -20,9 +20,17 @@ from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import COUNTS_S, Heartbeat
+from rtes.common.live import LiveConfig
 from rtes.common.loop import HEALTH_CHANNEL, Core, Loop
 from rtes.common.paths import Paths
-from rtes.common.refdata import Account, Instrument, Roster, load_accounts, load_instruments
+from rtes.common.refdata import (
+    Account,
+    Instrument,
+    Limits,
+    Roster,
+    load_accounts,
+    load_instruments,
+)
 from rtes.common.secrets import read_private
 from rtes.common.sockets import CurveServer, Sockets
 
@@ -41,6 +49,7 @@ class Boot:
     instruments: list[Instrument]
     accounts: list[Account]  # with their effective limits
     roster: Roster  # whose keys count, as the accounts file says now
+    live: LiveConfig  # tells of settings that change while this process runs
     clock: Clock
     epoch: int  # of services without a disk: milliseconds of the start, larger at each start
     lock: int  # held until this process ends
@@ -64,7 +73,12 @@ class Boot:
         beat_counts_s: float = COUNTS_S,
     ) -> Loop:
         """The loop of this process around core."""
-        beat = self.heartbeat(beat_counts_s)
+        heartbeat = self.heartbeat(beat_counts_s)
+
+        def beat() -> None:
+            heartbeat()
+            self.live.look()
+
         name, shard = self.service, self.shard
         return Loop(core, sockets, self.clock, name, shard, commit, undelivered, beat=beat)
 
@@ -74,6 +88,14 @@ class Boot:
         if account is None:
             return None
         return account.model_copy(update={"limits": self.config.limits_of(account)})
+
+    def on_limits(self, apply: Callable[[dict[int, Limits]], None]) -> None:
+        """Call apply with every account's effective limits when a reload may have changed them."""
+
+        def changed(config: Config) -> None:
+            apply({a.id: config.limits_of(a) for a in self.roster.accounts()})
+
+        self.live.on_change(changed)
 
     def curve_server(self) -> CurveServer | None:
         """The exchange's key pair and who may connect; None when CURVE is off."""
@@ -116,8 +138,10 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     )
     atexit.register(writer.close)
     logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
+    live = LiveConfig(paths.config_file, config.security.log_level)
+    shard = options.shard
     return Boot(
-        service, config, paths, options.shard, instruments, accounts, roster, clock, epoch, lock
+        service, config, paths, shard, instruments, accounts, roster, live, clock, epoch, lock
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 from rtes.common.config import checkout
-from rtes.common.config_schema import Config, fields, is_secret
+from rtes.common.config_schema import Config, fields, is_live, is_secret
 
 PAGE: Final = "docs/configuration.md"
 BEGIN: Final = "<!-- settings: made by python -m rtes.control.config_docs -->\n"
@@ -39,8 +39,8 @@ def _tables() -> Iterator[str]:
             schema = properties[getattr(kind, "__name__", "")]
             text = " ".join(schema.get("description", "").split())
             yield f"\n### {name}\n{text}\n\n{_HEAD}"
-        default = _default(info)
-        yield f"| `{path}` | {_type(schema['properties'][field])} | {default} | {_what(info)} |\n"
+        cells = (f"`{path}`", _type(schema["properties"][field]), _default(info), _what(path, info))
+        yield f"| {' | '.join(cells)} |\n"
     yield "\n"
 
 
@@ -51,9 +51,11 @@ def _default(info: FieldInfo) -> str:
     return "none" if value is None else f"`{json.dumps(value)}`"
 
 
-def _what(info: FieldInfo) -> str:
-    text = info.description or ""
-    return f"{text} (secret)".strip() if is_secret(info) else text
+def _what(path: str, info: FieldInfo) -> str:
+    marks = ["secret"] if is_secret(info) else []
+    if is_live(path):
+        marks.append("live")
+    return " ".join([info.description or "", *(f"({mark})" for mark in marks)]).strip()
 
 
 def _type(schema: dict[str, Any]) -> str:

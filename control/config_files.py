@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtes.common.config import PROFILES, ConfigError, checkout, leaves, read
+from rtes.common.config import PROFILES, Config, ConfigError, checkout, leaves, load, read
 from rtes.common.config_env import did_you_mean
-from rtes.common.config_schema import fields, is_secret
+from rtes.common.config_schema import fields, is_live, is_secret
 from rtes.common.secrets import Envelope, KeyRing, SecretError, is_envelope
 from rtes.control.desk import Desk, Plan
 from rtes.control.files import replace
@@ -72,6 +72,35 @@ def rotate(desk: Desk, file: str, keys: KeyRing, kid: str | None = None) -> Plan
             new[path] = keys.encrypt(plain, environment, path, kid)
             old[path] = f"{before} {desk.audit.fingerprint(str(plain))}"
     return _edit(where, new, old, dict.fromkeys(new, f"encrypted with {kid}"))
+
+
+def reload(desk: Desk, source: str) -> Plan:
+    """The configuration as it is in its file now, for services that run: all of it or nothing.
+    Answers the settings that changed. Raises ConfigError for those that need a restart."""
+    file = desk.paths.config_file
+    if not file.exists():
+        raise ConfigError(f"{file} is not there: the exchange was never started")
+    new, old = load(source), Config.model_validate_json(file.read_text())
+    changed: dict[str, tuple[Any, Any]] = {}
+    for path, info in fields().items():
+        section, name = path.split(".")
+        before, after = (getattr(getattr(c, section), name) for c in (old, new))
+        if before != after and not is_secret(info):  # the file of what runs holds no secrets
+            changed[path] = before, after
+    fixed = [f"{p} ({a} to {b})" for p, (a, b) in changed.items() if not is_live(p)]
+    if fixed:
+        raise ConfigError(
+            f"these need a restart (scripts/stop.sh, scripts/start.sh): {', '.join(fixed)}; "
+            "nothing was changed"
+        )
+
+    def apply() -> list[str]:
+        if changed:
+            replace(file, new.without_secrets() + "\n")
+        return list(changed)
+
+    was = {p: before for p, (before, _) in changed.items()}
+    return Plan("configuration", apply, was, {p: after for p, (_, after) in changed.items()})
 
 
 def usage(files: Sequence[str], keys: KeyRing) -> list[dict[str, Any]]:

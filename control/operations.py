@@ -117,5 +117,6 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "keys generate": Operation("keys:write", generate_key),
     "config encrypt": Operation("keys:write", config_files.encrypt),
     "config decrypt": Operation("secrets:read", config_files.decrypt),
+    "config reload": Operation("config:write", config_files.reload),
     "config rotate": Operation("keys:write", config_files.rotate),
 }

@@ -21,6 +21,7 @@ def main() -> int:
     curve = start.curve_server()
     account_of = account_finder(start.roster.find, check_keys=curve is not None)
     limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
+    start.live.on_change(lambda new: limits.reload(new.session))
     core = gateway.GatewayCore(
         shard, start.epoch, start.instruments, start.accounts, account_of, limits,
         mesh.risk_shards, mesh.matcher_shards,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from rtes.common.config_schema import Session as SessionConfig
 from rtes.common.messages import BATCH_MESSAGES_MAX
 from rtes.common.refusals import Code
 from rtes.services.gateway.routes import Route
@@ -27,7 +28,7 @@ NOT_OPEN: Final = Full(Code.NOT_LOGGED_ON, 0, 0, RETRY_MS)
 READ_ONLY: Final = Full(Code.READ_ONLY, 0, 0, 1_000)  # a disk is not emptied in milliseconds
 
 
-@dataclass(frozen=True)
+@dataclass
 class GatewayLimits:
     """Every queue of the gateway has a number."""
 
@@ -36,6 +37,11 @@ class GatewayLimits:
     messages_per_s_max: int  # of one session
     lane_window: int = 16_384  # requests a lane may hold; beyond it clients are told BUSY
     orders_share: float = 0.9  # of the window; the rest is kept for cancels
+
+    def reload(self, session: SessionConfig) -> None:
+        """Take the live ones of the configuration; they hold from the next message on."""
+        self.credit = session.credit
+        self.messages_per_s_max = session.messages_per_s_max
 
     @property
     def burst(self) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 
 from rtes.common.enums import ExecType, Role, Side
 from rtes.common.records import Report
-from rtes.common.refdata import Account, Instrument
+from rtes.common.refdata import Account, Instrument, Limits
 
 # positions in an ExecutionReport and in an OrderCancelReject
 R_TYPE: Final = 0
@@ -251,17 +251,10 @@ class Exposure:
     )  # fmt: skip
 
     def __init__(self, account: Account, markets: Mapping[str, Market]) -> None:
-        limits = account.limits
         self.account: int = account.id
         self.name: str = account.name
         self.operator: bool = account.role is Role.OPERATOR
-        self.order_qty_max: int = limits.order_qty_max
-        self.notional_max: int = limits.notional_max
-        self.band_ppm: int = round(limits.band_percent * 10_000)
-        self.orders_per_s_max: int = limits.orders_per_s_max
-        self.open_orders_max: int = limits.open_orders_max
-        self.position_max: int = limits.position_max
-        self.credit_max: int = limits.credit_max
+        self.limit(account.limits)
         self.markets: Mapping[str, Market] = markets
         self.positions: dict[str, Position] = {}
         self.ledgers: dict[int, Ledger] = {}
@@ -271,6 +264,16 @@ class Exposure:
         self.orders_in_second: int = 0
         self.suspended: bool = False
         self.session_suspended: bool = False
+
+    def limit(self, limits: Limits) -> None:
+        """What is allowed from now on; what is held already stays, even beyond it."""
+        self.order_qty_max: int = limits.order_qty_max
+        self.notional_max: int = limits.notional_max
+        self.band_ppm: int = round(limits.band_percent * 10_000)
+        self.orders_per_s_max: int = limits.orders_per_s_max
+        self.open_orders_max: int = limits.open_orders_max
+        self.position_max: int = limits.position_max
+        self.credit_max: int = limits.credit_max
 
     def ledger(self, shard: int) -> Ledger:
         ledger = self.ledgers.get(shard)

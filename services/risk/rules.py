@@ -23,7 +23,7 @@ from rtes.common.records import (
     Report,
     decode_reports,
 )
-from rtes.common.refdata import Account, Instrument
+from rtes.common.refdata import Account, Instrument, Limits
 from rtes.common.refusals import Code
 from rtes.services.risk import snapshot
 from rtes.services.risk.checks import (
@@ -95,6 +95,12 @@ class Risk:
             return None
         self._exposures[account] = Exposure(found, self._markets)
         return self._exposures[account]
+
+    def limit(self, limits: Mapping[int, Limits]) -> None:
+        """Other limits for these accounts, from the next command on."""
+        for account, exposure in self._exposures.items():
+            if account in limits:
+                exposure.limit(limits[account])
 
     # ------------------------------------------------------------ the feed
 
