@@ -21,6 +21,7 @@ from typing import Any, Final
 from rtes.common import logs
 from rtes.common.config import ConfigError, load
 from rtes.common.errors import OperatorError
+from rtes.common.heartbeat import PATIENT_S, Heartbeat
 from rtes.common.paths import Paths
 from rtes.common.process import die_with_parent
 from rtes.control.desk import Desk
@@ -28,6 +29,7 @@ from rtes.control.operations import SHARED
 
 REQUEST_BYTES_MAX: Final = 65_536
 REQUEST_S_MAX: Final = 30.0
+BEAT_S: Final = 1.0
 EXIT_CONFIG: Final = 64
 _PEER_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
 
@@ -90,12 +92,21 @@ def _directory(path: Path) -> None:
     path.chmod(0o755)
 
 
+async def _beat(beat: Heartbeat) -> None:
+    """For the watchdog. An operation holds it up: it counts for longer than one may take."""
+    while True:
+        beat()
+        await asyncio.sleep(BEAT_S)
+
+
 async def _serve(desk: Desk) -> None:
     server = await ControlServer(desk).listen()
+    beating = asyncio.create_task(_beat(Heartbeat(desk.paths.beats_dir / "control", PATIENT_S)))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await stopped.wait()
+    beating.cancel()
     server.close()
     desk.paths.control_socket.unlink(missing_ok=True)
 

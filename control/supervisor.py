@@ -45,27 +45,27 @@ class Supervisor:
         self.pid_file = self._home / "var" / "supervisord.pid"
         self.output = self._home / "var" / "log" / "supervisord.out"
 
-    @property
-    def _rpc(self) -> Any:
+    def _ask(self, method: str, *arguments: Any) -> Any:
         """A connection of its own for each call: one that once failed would fail for ever."""
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
-        return xmlrpc.client.ServerProxy("http://localhost", transport).supervisor
+        with xmlrpc.client.ServerProxy("http://localhost", transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
     def pid(self) -> int | None:
         """Its process id, or None when it does not run."""
         try:
-            return int(self._rpc.getPID())
+            return int(self._ask("getPID"))
         except (OSError, http.client.HTTPException):
             return None
 
     def profile(self) -> str:
         """The profile it was started with, or STANDALONE."""
-        return str(self._rpc.getIdentification())
+        return str(self._ask("getIdentification"))
 
     def programs(self) -> list[Program]:
         return [
             Program(p["name"], p["statename"], p["pid"], p["exitstatus"], Path(p["logfile"]))
-            for p in self._rpc.getAllProcessInfo()
+            for p in self._ask("getAllProcessInfo")
         ]
 
     def start(self, profile: str) -> subprocess.Popen[bytes]:
@@ -91,7 +91,7 @@ class Supervisor:
     def start_program(self, name: str) -> Program:
         """Start it, wait for its startsecs, and return its state."""
         with contextlib.suppress(xmlrpc.client.Fault):  # the state says what went wrong
-            self._rpc.startProcess(name, True)
+            self._ask("startProcess", name, True)
         return next(p for p in self.programs() if p.name == name)
 
     def shutdown(self, timeout_s: float) -> bool:
@@ -101,7 +101,7 @@ class Supervisor:
         if pid is None:
             return False
         pids = [pid, *(p.pid for p in self.programs() if p.pid)]
-        self._rpc.shutdown()
+        self._ask("shutdown")
         deadline = time.monotonic() + timeout_s
         while any(_alive(p) for p in pids):
             if time.monotonic() > deadline:
