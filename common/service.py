@@ -51,7 +51,7 @@ class Boot:
     roster: Roster  # whose keys count, as the accounts file says now
     live: LiveConfig  # tells of settings that change while this process runs
     clock: Clock
-    epoch: int  # of services without a disk: milliseconds of the start, larger at each start
+    epoch: int  # of services without a journal: larger at each start, mostly its milliseconds
     lock: int  # held until this process ends
 
     def sockets(self) -> Sockets:
@@ -125,13 +125,14 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     except (ConfigError, process.CoreError, OSError, ValueError) as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+    own = paths.run_dir / "locks" / f"{service}{options.shard}"
     try:
-        lock = storage.lock(paths.run_dir / "locks" / f"{service}{options.shard}")
+        lock = storage.lock(own)
     except storage.AlreadyRunningError as error:
         print(f"{service}: already running: {error}", file=sys.stderr)
         raise SystemExit(storage.EXIT_ALREADY_RUNNING) from None
     clock = Clock()
-    epoch = clock.wall_ns() // 1_000_000
+    epoch = _next_epoch(own, clock.wall_ns() // 1_000_000)
     roster = Roster(paths.accounts_file)
     writer = logs.start(
         config.environment, config.security.log_level, service=service, shard=options.shard
@@ -172,6 +173,14 @@ def usable(service: str, make: Callable[[Config], Made], config: Config) -> Made
     except OperatorError as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
+
+
+def _next_epoch(own: Path, now_ms: int) -> int:
+    """The time, or one more than last time when the clock went back since."""
+    try:
+        return storage.next_epoch(own, now_ms)
+    except OSError:  # a full disk must not keep a service from starting
+        return now_ms
 
 
 def freeze_heap() -> None:

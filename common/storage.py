@@ -29,10 +29,10 @@ def lock(directory: Path) -> int:
     return fd
 
 
-def next_epoch(directory: Path) -> int:
+def next_epoch(directory: Path, at_least: int = 1) -> int:
     """Count one more start of the process that owns directory, durably, and return it."""
     path = directory / "epoch"
-    epoch = int(path.read_text()) + 1 if path.exists() else 1
+    epoch = max(at_least, int(path.read_text()) + 1 if path.exists() else 1)
     write_whole(path, str(epoch).encode())
     return epoch
 

@@ -100,3 +100,5 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 def test_epochs_only_grow(tmp_path: Path) -> None:
     assert [storage.next_epoch(tmp_path) for _ in range(3)] == [1, 2, 3]
+    assert storage.next_epoch(tmp_path, 1_000) == 1_000
+    assert storage.next_epoch(tmp_path, 500) == 1_001  # the clock went back
