@@ -1,8 +1,8 @@
 """Who may do what: identities, the roles they hold, and the permissions of each role.
 
-An identity is what the kernel or a key exchange vouches for, never what somebody says of
-themselves: uid:1000 (unix peer credentials) or key:<account> (CURVE). The owner of the run
-directory holds every role at first. Nobody else holds any until it is granted.
+An identity is what the kernel vouches for, never what somebody says of themselves: uid:1000,
+from the process itself or the peer credentials of a unix socket. The owner of the run directory
+holds every role at first. Nobody else holds any until it is granted.
 """
 
 import json
@@ -86,8 +86,8 @@ def check_role(role: str) -> None:
 def check_identity(identity: str) -> None:
     """Raises AccessError."""
     kind, _, name = identity.partition(":")
-    if not ((kind == "uid" and name.isdecimal()) or (kind == "key" and name)):
-        raise AccessError(f"{identity!r} is no identity; write uid:1000 or key:ACCOUNT")
+    if kind != "uid" or not name.isdecimal():
+        raise AccessError(f"{identity!r} is no identity; write uid:1000")
 
 
 def roles_with(permission: str) -> list[str]:

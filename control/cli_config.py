@@ -13,6 +13,7 @@ from rtes.common.config_schema import fields, json_schema
 from rtes.common.secrets import KeyRing
 from rtes.control import config_files
 from rtes.control.cli_common import Operator, operator
+from rtes.control.files_check import check_named_files
 
 _NONE: Final = "(not set)"
 _settings = click.option("--set", "settings", multiple=True, help="PATH=VALUE; wins over all.")
@@ -32,6 +33,7 @@ def config() -> None:
 def check(op: Operator, settings: Sequence[str]) -> None:
     """Say whether the configuration can be used, and if not, why."""
     found = _resolved(op, settings)
+    check_named_files(found.config)
     value = {"profile": op.profile, "environment": found.config.environment, "ok": True}
     op.emit(value, f"{op.profile}: the configuration is good")
 

@@ -16,10 +16,12 @@ import sys
 import time
 from typing import Final
 
-from rtes.common.config import PROFILES, Config, ConfigError, ServiceCores, checkout, load
+from rtes.common.config import PROFILES, Config, ServiceCores, checkout, load
 from rtes.common.config_env import read_command_line, read_environment, shell_name
+from rtes.common.errors import OperatorError
 from rtes.common.process import CoreError, check_cores
 from rtes.common.tls import http_connection
+from rtes.control.files_check import check_named_files
 from rtes.control.run import BOTS, EXIT_CONFIG
 from rtes.control.setup import setup
 from rtes.control.stop import stop
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("RTES is stopped.")
         return 0
-    except (ConfigError, CoreError, StartError, SupervisorError, OSError) as error:
+    except (OperatorError, CoreError, StartError, SupervisorError, OSError) as error:
         print(f"start: {error}", file=sys.stderr)
         return 1
 
@@ -85,9 +87,10 @@ def _running_already(supervisor: Supervisor, profile: str) -> int:
 
 
 def check(config: Config) -> None:
-    """What would keep a service from starting. Raises StartError or CoreError."""
+    """What would keep a service from starting. Raises StartError, CoreError, OperatorError."""
     for service in ServiceCores.model_fields:
         check_cores(getattr(config.cores, service), f"cores.{service}")
+    check_named_files(config)
     for what, port in config.exchange.ports.items():
         if not _free(config.exchange.host, port):
             raise StartError(

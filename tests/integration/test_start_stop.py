@@ -249,6 +249,25 @@ def test_prod_listens_where_it_says_and_lets_nobody_in_without_a_key(checkout: C
         checkout.run("stop.sh")
 
 
+@pytest.mark.parametrize("directory", ["scripts", "tools"])
+def test_the_guides_encryption(checkout: Checkout, tmp_path: Path, directory: str) -> None:
+    """export RTES_ENCRYPTION_KEY_prod_key_2024=$(openssl rand -hex 32) and encrypt_config.sh."""
+    file = tmp_path / "custom_config.json"
+    security = {"tls": True, "tls_key_passphrase": "hunter2"}
+    tree = {"environment": "prod", "mesh": {"run_dir": str(tmp_path)}, "security": security}
+    file.write_text(json.dumps(tree))
+    script = f"{checkout.home}/{directory}/encrypt_config.sh {file}"
+    key = "export RTES_ENCRYPTION_KEY_prod_key_2024=$(openssl rand -hex 32)"
+    told = subprocess.run(
+        ["bash", "-c", f"{key}; {script} && {checkout.home}/.venv/bin/rtes config decrypt {file}"],
+        env=checkout.environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout.splitlines() == [
+        "encrypted security.tls_key_passphrase", 'security.tls_key_passphrase = "hunter2"'
+    ]  # fmt: skip
+    assert "hunter2" not in file.read_text()
+
+
 def test_two_checkouts_run_side_by_side(
     started: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -254,3 +254,23 @@ def test_the_page_of_settings_is_the_schemas() -> None:
     page = (checkout() / config_docs.PAGE).read_text()
     assert page == config_docs.page_with_settings(page), "run python -m rtes.control.config_docs"
     assert all(f"| `{path}` |" in page for path in fields())
+
+
+def test_check_looks_at_what_the_configuration_names(tmp_path: Path) -> None:
+    instruments = tmp_path / "instruments.json"
+    exchange = {"instruments": str(instruments)}
+    path = str(write(tmp_path, exchange=exchange))
+    assert f"{instruments}: No such file" in rtes("config", "check", "--profile", path).stderr
+    listed = [{"symbol": "AAPL", "reference_price": 1, "shard": 2}]
+    instruments.write_text(json.dumps({"instruments": listed}))
+    told = rtes("config", "check", "--profile", path).stderr
+    assert "AAPL is on matcher shard 2, but mesh.matcher_shards is 1" in told
+    instruments.write_text(json.dumps({"instruments": []}))
+    files = {"tls": True, "tls_cert_file": "/none.crt", "tls_key_file": "/none.key"}
+    path = str(write(tmp_path, exchange=exchange, security=files))
+    assert "/none.crt: No such file" in rtes("config", "check", "--profile", path).stderr
+    path = str(write(tmp_path, exchange=exchange))
+    setup(load(path, {}))
+    assert rtes("config", "check", "--profile", path).exit_code == 0
+    path = str(write(tmp_path, "prod", exchange=exchange, security={"tls": True}))
+    assert "holds keys made for dev" in rtes("config", "check", "--profile", path).stderr
