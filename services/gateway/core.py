@@ -66,6 +66,7 @@ class GatewayCore:
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._door = Door(limits)
+        self._throttled: dict[bytes, list[m.Outbound]] = {}  # told in one frame after the batch
         self._risk_epochs: dict[int, int] = {}
         self._read_only: dict[int, bool] = {}  # by matcher shard
         self._wall_ns = 0  # business time, stamped on commands; now_ns is for whatever waits
@@ -153,7 +154,8 @@ class GatewayCore:
         limit = self._limits.messages_per_s_max
         count = len(messages) + len(rejects)
         after_ms = session.tokens_after_ms(count, limit)
-        refusals: list[m.Outbound] = [*rejects]
+        refusals = self._throttled.setdefault(session.routing_id, [])
+        refusals += rejects
         refusal: m.BusinessMessageReject | None
         for message in messages:
             route = ROUTES.get(type(message))
@@ -162,7 +164,6 @@ class GatewayCore:
             else:
                 refusal = admission.refuse(message, Code.THROTTLED, limit, count, after_ms)
             refusals += [refusal] if refusal is not None else []
-        self._tell_all(session.routing_id, refusals)
         if session.over_rate(now_ns) >= FLOOD_NS:
             self._counts.floods += 1
             self._hang_up(session, m.Logout("over the limit of messages for 5 s"), now_ns)
@@ -299,8 +300,7 @@ class GatewayCore:
     def _risk(self, frame: bytes, now_ns: int) -> None:
         if frame[:1] == TOPIC_ANSWER:
             number, rows = decode(frame[3:])
-            session = self._sessions.find(number)
-            if session is not None:
+            if (session := self._sessions.find(number)) is not None:
                 self.outbox.append((CLIENTS, session.routing_id, encode(rows)))
             return
         shard, epoch, entries = decode(frame[1:])
@@ -316,14 +316,16 @@ class GatewayCore:
             self._feed(frame, now_ns)
             return
         _shard, account, number, data = decode(frame)
-        session = self._sessions.find(number)
-        if session is not None and session.account.id == account:
+        if (session := self._sessions.find(number)) and session.account.id == account:
             self.outbox.append((CLIENTS, session.routing_id, data))
 
     # ------------------------------------------------------------ batch and time
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         self._wall_ns = wall_ns
+        for routing_id, refusals in self._throttled.items():
+            self._tell_all(routing_id, refusals)
+        self._throttled.clear()
         self._to_risk(self._lanes.flush(self._followers.applied, now_ns))
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
@@ -344,8 +346,7 @@ class GatewayCore:
 
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
-        session = self._sessions.by_routing_id.get(routing_id)
-        if session is not None:
+        if (session := self._sessions.by_routing_id.get(routing_id)) is not None:
             self._drop(session, routing_id)
 
     def _hang_up(self, session: Session, last_word: m.Logout, now_ns: int) -> None:
@@ -374,14 +375,13 @@ class GatewayCore:
         for session in self._sessions.by_routing_id.values():
             self._tell_session(session, m.GoAway("", 1_000), now_ns)
 
-    def _tell(self, routing_id: bytes, message: m.Outbound) -> None:
+    def _tell(self, routing_id: bytes, message: m.Outbound | Sequence[m.Outbound]) -> None:
         self.outbox.append((CLIENTS, routing_id, m.encode(message)))
 
     def _tell_all(self, routing_id: bytes, messages: Sequence[m.Outbound]) -> None:
         """In one frame."""
         if messages:
-            frame = m.encode(messages[0] if len(messages) == 1 else messages)
-            self.outbox.append((CLIENTS, routing_id, frame))
+            self._tell(routing_id, messages[0] if len(messages) == 1 else messages)
 
     def _tell_session(self, session: Session, message: m.Outbound, now_ns: int) -> None:
         session.sent_ns = now_ns
