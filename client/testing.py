@@ -77,14 +77,22 @@ class Mesh:
         self.vitals: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Mesh":
-        for service in self.services:
-            self.start(service)
-        self.wait_ready()
+        try:
+            for service in self.services:
+                self.start(service)
+            self.wait_ready()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: object, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything; the directory stays."""
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 from rtes.client.testing import HEALTH, Mesh
@@ -33,15 +32,17 @@ class Supervised(Mesh):
         self.supervisor.socket = home / "var" / "supervisord.sock"
 
     def __enter__(self) -> "Supervised":
-        self.start_supervisor()
+        try:
+            self.start_supervisor()
+        except BaseException:
+            self.close()
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: object, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.processes[HEALTH].terminate()
         self.processes[HEALTH].wait(60)
-        super().__exit__(kind, value, trace)
+        super().close()
 
     def start_supervisor(self) -> None:
         """Until all is ready."""
