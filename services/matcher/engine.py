@@ -46,7 +46,7 @@ COD_NOTHING: Final = 0
 COD_EVERYTHING: Final = 2
 CANCEL_ON_DISCONNECT: Final = int(Restatement.CANCEL_ON_DISCONNECT)
 MASS_CANCEL: Final = int(Restatement.MASS_CANCEL)
-Verdict = tuple[int, int, int, int] | None
+Verdict = Sequence[int] | None  # (index, code, limit, value), a list when decoded
 Handler = Callable[[Participant, Command, int], None]
 
 

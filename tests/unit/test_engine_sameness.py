@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from rtes.common.records import Command, decode_commands, decode_reports, encode
+from rtes.common.records import Command, decode_commands, decode_groups, decode_reports, encode
 from rtes.common.refdata import Instrument
+from rtes.common.refusals import Code
 from rtes.services.matcher.engine import Engine
 from rtes.services.matcher.expiry import SLACK
 
@@ -110,9 +111,7 @@ def test_orders_that_are_gone_take_no_room() -> None:
             order = ("1", 5, kind, price, tif, stop_px, "", 0, 0, expires, 0, 1)
             cl_ord_id += 2
             engine.apply(("D", 1, 0, cl_ord_id - 1, "AAPL", *order), None, cl_ord_id, START_NS)
-            engine.apply(
-                ("F", 1, 0, cl_ord_id, "AAPL", cl_ord_id - 1), None, cl_ord_id, START_NS
-            )
+            engine.apply(("F", 1, 0, cl_ord_id, "AAPL", cl_ord_id - 1), None, cl_ord_id, START_NS)
         engine.take()
     assert not engine.open_orders()
     assert not engine.participants[1].orders
@@ -120,3 +119,15 @@ def test_orders_that_are_gone_take_no_room() -> None:
     assert not book.bids.ladder
     assert not book.buy_stops.waiting()
     assert len(engine._expiry._gtd) <= SLACK + 2
+
+
+def test_a_verdict_may_come_as_it_was_decoded() -> None:
+    """A compiled engine that insisted on a tuple stopped at the first order that risk refused."""
+    order = ("D", 1, 0, 1, "AAPL", "1", 5, "2", 100, "1", 0, "", 0, 0, 0, 0, 1)
+    group = encode([(0, 1, 0, 0, encode([order]), [(0, int(Code.CREDIT), 5, 9)])])
+    ((_, _, _, _, (command,), (verdict,)),) = decode_groups(group)
+    engine = Engine(0, INSTRUMENTS)
+    engine.apply(command, verdict, 1, START_NS)
+    (chunk,) = engine.take()[0]
+    (report,) = decode_reports(chunk[4])
+    assert (report[3], report[22:25]) == ("8", (int(Code.CREDIT), 5, 9))
