@@ -7,6 +7,7 @@ of the process does.
 """
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import ssl
@@ -55,8 +56,8 @@ class BadRequest(Exception):  # noqa: N818 - named as its status is
 class Site:
     """What is served: answer(request), and under the paths of streams one event a second.
 
-    With a token, only who shows it as `Authorization: Bearer TOKEN` is authorized; without one
-    everybody is."""
+    With a token, only who shows it is authorized, as `Authorization: Bearer TOKEN` or as the
+    password of Basic, which browsers ask for; without one everybody is."""
 
     answer: Callable[[Request], Response]
     streams: Mapping[str, Callable[[], bytes]]
@@ -77,11 +78,20 @@ class Site:
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise BadRequest(413, "a request here has no body")
         path, _, query = words[1].partition("?")
-        shown = headers.get("authorization", "").removeprefix("Bearer ")
-        authorized = self.token is None or hmac.compare_digest(
-            shown.encode(), self.token.encode()
-        )
+        shown = _shown(headers.get("authorization", ""))
+        authorized = self.token is None or hmac.compare_digest(shown, self.token.encode())
         return Request(path, query, headers.get("accept", ""), authorized, words[0] == "HEAD")
+
+
+def _shown(authorization: str) -> bytes:
+    """The token in an Authorization header; nothing when there is none."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return value.encode()
+    try:
+        return base64.b64decode(value).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 class Server:
@@ -234,4 +244,6 @@ def _encode(response: Response, with_body: bool = True) -> bytes:
     )
     if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
         head += "Allow: GET, HEAD\r\n"
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        head += 'WWW-Authenticate: Basic realm="rtes"\r\n'
     return f"{head}\r\n".encode("latin-1") + (response.body if with_body else b"")

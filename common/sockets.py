@@ -32,6 +32,15 @@ class CurveServer:
     allowed: Callable[[str], bool]
 
 
+@dataclass(frozen=True)
+class CurveClient:
+    """An account's key pair, and the server's key that it trusts; Z85."""
+
+    public_key: str
+    secret_key: str
+    server_key: str
+
+
 class _Allow:
     """The ZAP callback: pyzmq calls it with the client's public key in Z85."""
 
@@ -96,8 +105,13 @@ class Sockets:
         for address in addresses:
             socket.connect(address)
 
-    def dealer(self, channel: int, address: str) -> None:
-        self._add(channel, zmq.DEALER, polled=True).connect(address)
+    def dealer(self, channel: int, address: str, curve: CurveClient | None = None) -> None:
+        socket = self._add(channel, zmq.DEALER, polled=True)
+        if curve is not None:
+            socket.curve_publickey = curve.public_key.encode()
+            socket.curve_secretkey = curve.secret_key.encode()
+            socket.curve_serverkey = curve.server_key.encode()
+        socket.connect(address)
 
     def router(
         self,

@@ -12,21 +12,24 @@ from rtes.common import service
 from rtes.common.httpserver import ServerThread, Site
 from rtes.common.sockets import Sockets
 from rtes.common.tls import tls_context
-from rtes.services.health.shell import POLL_MS, Aggregator, instance_of
+from rtes.services.health.shell import POLL_MS, Aggregator, instance_of, reader_keys
 
-SNAPSHOTS: Final = 1
+SNAPSHOTS: Final = 1  # channel: what the services say of themselves
+BOOKS: Final = 2  # channel: the snapshot service of market data
 
 
 def main() -> int:
     start = service.boot("health")
     config, clock = start.config, start.clock
     instance = instance_of(config, version("rtes"), clock.wall_ns())
-    aggregator = Aggregator(config, clock, instance)
+    aggregator = Aggregator(config, start.instruments, clock, instance)
     sockets = Sockets()
     sockets.pull(SNAPSHOTS, start.paths.socket("health"))
+    sockets.dealer(BOOKS, config.exchange.snapshots_endpoint, reader_keys(config, start.paths))
     tls = service.usable("health", tls_context, config)
     token = config.security.http_token
-    site = Site(aggregator.answer, {}, token.get_secret_value() if token else None)
+    streams = {"/events": aggregator.event}
+    site = Site(aggregator.answer, streams, token.get_secret_value() if token else None)
     try:
         ServerThread(site, config.exchange.host, config.exchange.ports["http"], tls)
     except OSError as error:
@@ -37,8 +40,11 @@ def main() -> int:
     beat = start.heartbeat()
     while True:
         beat()
-        frames = [f for channel in sockets.wait(POLL_MS) for f in sockets.receive(channel)]
-        aggregator.poll(frames)
+        heard = {channel: sockets.receive(channel) for channel in sockets.wait(POLL_MS)}
+        aggregator.poll(heard.get(SNAPSHOTS, []))
+        aggregator.take_books(heard.get(BOOKS, []))
+        for request in aggregator.books_wanted():
+            sockets.send(BOOKS, None, request)
 
 
 if __name__ == "__main__":

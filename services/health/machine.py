@@ -30,17 +30,27 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def network_connectivity(config: Config) -> Result:
-    """Orders and market data accept connections and speak ZeroMQ."""
+    """Orders and market data accept connections and speak ZeroMQ. Trading goes on without
+    market data, so its absence only degrades."""
     host, ports = config.exchange.host, config.exchange.ports
-    for what in ("orders", "market data"):
-        try:
-            with socket.create_connection((host, ports[what]), CONNECT_S_MAX) as peer:
-                greeting = peer.recv(1)
-        except OSError as error:
-            return healthy_if(False, f"{what} at port {ports[what]}: {error}")
-        if not greeting or greeting[0] != _ZMTP_SIGNATURE:
-            return healthy_if(False, f"{what} at port {ports[what]}: not ZeroMQ")
-    return healthy_if(True, "orders and market data answer")
+    for what, status in (
+        ("orders", HealthStatus.UNHEALTHY),
+        ("market data", HealthStatus.DEGRADED),
+    ):
+        fault = _greeting_fault(host, ports[what])
+        if fault:
+            return Result(status, f"{what} at port {ports[what]}: {fault}")
+    return Result(HealthStatus.HEALTHY, "orders and market data answer")
+
+
+def _greeting_fault(host: str, port: int) -> str:
+    """Why nobody speaks ZeroMQ there; empty when somebody does."""
+    try:
+        with socket.create_connection((host, port), CONNECT_S_MAX) as peer:
+            greeting = peer.recv(1)
+    except OSError as error:
+        return str(error)
+    return "" if greeting and greeting[0] == _ZMTP_SIGNATURE else "not ZeroMQ"
 
 
 def disk_free(config: Config) -> tuple[int, int]:

@@ -6,8 +6,10 @@ server's thread finds it; the server tells how old that is.
 """
 
 import contextlib
+import json
 import os
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,7 +17,10 @@ from typing import Any, Final, Protocol
 from rtes.common.checks import Check, HealthCheckManager, outcome_of
 from rtes.common.config import Config
 from rtes.common.httpserver import Request, Response
+from rtes.common.paths import Paths
 from rtes.common.process import usage
+from rtes.common.refdata import Instrument
+from rtes.common.sockets import CurveClient
 from rtes.services.health import deployment, machine
 from rtes.services.health.core import (
     OWN,
@@ -26,11 +31,13 @@ from rtes.services.health.core import (
     expected_services,
     readings,
 )
+from rtes.services.health.page import Page
 from rtes.services.health.sequence import SequenceContinuity
 from rtes.services.health.views import respond
 from rtes.services.health.window import ErrorRate
 
 POLL_MS: Final = 100
+OPERATOR: Final = "OPS"  # the account that setup makes for the exchange's own people
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -70,7 +77,13 @@ class CheckRunner:
 class Aggregator:
     """Polls and judges. `report` may be read from any thread."""
 
-    def __init__(self, config: Config, clock: Time, instance: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        instruments: Iterable[Instrument],
+        clock: Time,
+        instance: dict[str, Any],
+    ) -> None:
         self.instance = instance
         self._config = config
         self._clock = clock
@@ -78,6 +91,7 @@ class Aggregator:
             "service": OWN, "shard": 0, "pid": os.getpid(), "start_ns": clock.wall_ns(),
         }  # fmt: skip
         self._health = Health(expected_services(config))
+        self._page = Page(instruments)
         self._runner = CheckRunner(clock)
         self._sequence = SequenceContinuity()
         self._errors = ErrorRate()
@@ -107,7 +121,10 @@ class Aggregator:
             self._second_ns = now_ns
             self._errors.second(heard)
             self._gauges = self._measure()
-        self._report = self._judge(now_ns)
+            self._report = self._judge(now_ns)
+            self._page.second(heard, self._report, self._clock.wall_ns() / 1e9)
+        else:
+            self._report = self._judge(now_ns)
 
     def _judge(self, now_ns: int) -> Report:
         own = Snapshot(
@@ -140,7 +157,21 @@ class Aggregator:
         return self._report.read_at(self._clock.monotonic_ns())
 
     def answer(self, request: Request) -> Response:
+        if request.authorized and (page := self._page.answer(request.path)) is not None:
+            return page
         return respond(request, self.report(), self.instance)
+
+    def event(self) -> bytes:
+        """What the page is told each second."""
+        return self._page.event(self.report(), self.instance)
+
+    def books_wanted(self) -> list[bytes]:
+        """Requests for the snapshot service, once a second while somebody looks at the page."""
+        return self._page.requests(self._clock.monotonic_ns())
+
+    def take_books(self, frames: list[bytes]) -> None:
+        """The snapshot service's answers."""
+        self._page.take(frames)
 
 
 def instance_of(config: Config, version: str, started_ns: int) -> dict[str, Any]:
@@ -152,3 +183,14 @@ def instance_of(config: Config, version: str, started_ns: int) -> dict[str, Any]
         "pid": os.getpid(),
         "start_time": datetime.fromtimestamp(started_ns / 1e9, UTC).isoformat(),
     }
+
+
+def reader_keys(config: Config, paths: Paths) -> CurveClient | None:
+    """The operator's keys, to read the books with; None when CURVE is off or they are not on
+    this host: the page then shows no books."""
+    try:
+        keys = json.loads(paths.key_file(OPERATOR).read_text())
+        client = CurveClient(keys["public_key"], keys["secret_key"], keys["server_key"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return client if config.security.curve else None

@@ -40,7 +40,8 @@ def respond(request: Request, report: Report, instance: Mapping[str, Any]) -> Re
         case "/version":
             return _json(True, {}, instance)
     if not told:
-        return Response(401, "text/plain", b"this needs the header Authorization: Bearer TOKEN\n")
+        text = b"this needs security.http_token, as Bearer token or as the password\n"
+        return Response(401, "text/plain", text)
     if path == "/metrics":
         return Response(200, CONTENT_TYPE, render(report, instance))
     if path == "/health" and HEALTH_JSON in request.accept:

@@ -1,6 +1,7 @@
 """The HTTP server: every bad request has its answer, and a bad client costs only itself."""
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
@@ -103,7 +104,10 @@ def test_idle_connections_make_room_oldest_first() -> None:
 def test_only_who_has_the_token_is_authorized() -> None:
     async def scenario(ask: Ask, _port: int) -> None:
         with_token = OK[:-2] + b"Authorization: Bearer secret\r\n\r\n"
-        assert (await ask(with_token)).endswith(b"authorized")
+        basic = b"Basic " + base64.b64encode(b"anybody:secret")
+        with_password = with_token.replace(b"Bearer secret", basic)
+        for good in (with_token, with_password):
+            assert (await ask(good)).endswith(b"authorized")
         for other in (OK, with_token.replace(b"secret", b"secre"), with_token[:-10] + b"\r\n\r\n"):
             assert (await ask(other)).endswith(b"stranger")
 

@@ -61,6 +61,24 @@ def test_network_connectivity_says_which_port_is_closed(tmp_path: Path) -> None:
     assert f"orders at port {port}: " in result.detail
 
 
+def test_without_market_data_it_is_degraded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        data_port = closed.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as orders:
+
+        def greet() -> None:
+            with orders.accept()[0] as peer:
+                peer.sendall(b"\xff")
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        ports = {"tcp_port": orders.getsockname()[1], "market_data_port": data_port}
+        result = machine.network_connectivity(config(tmp_path, exchange=ports))
+        greeter.join()
+    assert result.status is D
+    assert result.detail.startswith("market data at port ")
+
+
 def test_disk_space_is_counted_in_segments_and_shares(tmp_path: Path) -> None:
     usage = shutil.disk_usage(tmp_path)
     result = machine.disk_space(config(tmp_path))
