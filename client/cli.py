@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "tape": Lazy("rtes.client.cli_market", "tape", "Watch trades as they happen."),
     "status": Lazy("rtes.client.cli_tools", "status", "Show how the exchange is."),
     "kill": Lazy("rtes.client.cli_account", "kill", "Operators: stop an account or a symbol."),
+    "emergency": Lazy("rtes.client.cli_emergency", "emergency", "Stop the whole exchange."),
     "bots": Lazy("rtes.client.bots.command", "bots", "Run the bots that make a market."),
     "replay": Lazy("rtes.client.replay", "replay", "Send a LOBSTER message file."),
     "journal": Lazy("rtes.control.journal", "journal", "Check, show, replay what was written."),

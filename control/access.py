@@ -18,7 +18,7 @@ PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "viewer": READ,
     "operator": (*READ, "config:write", "participants:write", "certs:write"),
     "key-admin": (*READ, "keys:write", "secrets:read", "certs:write", "access:write"),
-    "emergency": ("emergency:stop",),
+    "emergency": ("emergency:stop", "emergency:resume"),
 }
 
 

@@ -53,6 +53,7 @@ HELP: Final = {
     "rtes_frames_bad_total": "Frames that could not be read.",
     "rtes_link_frames_dropped": "Frames that came twice or too early.",
     "rtes_read_only": "1 while the disk is full and only cancels are taken.",
+    "rtes_symbols_halted": "Symbols that take only cancels: a kill switch or the emergency.",
     "rtes_open_orders": "Orders resting in the books.",
     "rtes_order_latency_seconds": "From arrival at the gateway to a stage: risk, matcher.",
     # archive, snapshotter, market data

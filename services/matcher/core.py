@@ -223,6 +223,7 @@ class MatcherCore:
             gauges={
                 "rtes_sequence": self.next_seq - 1,
                 "rtes_open_orders": self._open_orders(),
+                "rtes_symbols_halted": sum(b.halted for b in self._engine.books.values()),
                 "rtes_read_only": int(self.read_only),
                 "rtes_link_frames_dropped": self._links.dropped,
             },
