@@ -19,7 +19,7 @@ from rtes.common import failpoint, loop
 from rtes.common.journal import segments
 
 from tests.chaos.checker import KINDS, Findings, check_all
-from tests.chaos.trader import Trader
+from tests.chaos.trader import BURST_MAX, Trader
 from tests.meshes import limit, told
 
 EVERYTHING: Final = (*SERVICES, "marketdata", "snapshotter")
@@ -38,7 +38,6 @@ FAILPOINTS["matcher"] += [
 FAILPOINTS["snapshotter"].remove("snapshotter.half_told")  # it tells nobody anything
 FAILPOINTS["snapshotter"] += ["snapshot.part", "snapshot.written"]
 ONCE_A_SEGMENT: Final = ("journal.allocating", "journal.prepared", "journal.rolled")
-ONCE_A_SNAPSHOT: Final = ("snapshot.part", "snapshot.written")
 
 
 @dataclass
@@ -204,9 +203,9 @@ class Run:
 # ---------------------------------------------------------------- schedules
 
 
-def one_kill(run: Run) -> None:
-    """Kill one service and measure how long it takes to be ready."""
-    service = run.chance.choice(EVERYTHING)
+def one_kill(run: Run, service: str = "") -> None:
+    """Kill one service, any by default, and measure how long it takes to be ready."""
+    service = service or run.chance.choice(EVERYTHING)
     began = time.monotonic()
     run.kill(service)
     run.mesh.start(service)
@@ -257,10 +256,12 @@ def random_kills(run: Run, kills: int) -> None:
 
 def passes(run: Run, name: str) -> int:
     """The how-manieth pass it is to die at; what happens seldom, sooner."""
-    if name in ONCE_A_SEGMENT or name.startswith("archive."):
-        return run.chance.randint(1, 2)
-    if name in ONCE_A_SNAPSHOT:
+    if name in ONCE_A_SEGMENT or name == "snapshot.written":
+        return 1
+    if name == "snapshot.part":
         return run.chance.randint(1, 3)
+    if name.startswith("archive."):
+        return run.chance.randint(1, 2)
     return run.chance.choice((1, 2, 5, 20, 100))
 
 
@@ -277,6 +278,9 @@ def failpoints(run: Run, names: Mapping[str, list[str]]) -> None:
     while any(lanes) or any(armed):
         for i, lane in enumerate(lanes):
             armed[i] = _next_failpoint(run, lane, armed[i])
+        seldom = any(a is not None and a[1] in ONCE_A_SEGMENT for a in armed)
+        for trader in run.traders:
+            trader.burst_max = 30 if seldom else BURST_MAX
         run.look()
     run.ready(*EVERYTHING)
     run.progress()

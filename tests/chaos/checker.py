@@ -112,6 +112,15 @@ def check_belief(found: Findings, name: str, diary: Diary, journal: list[Numbere
     still_open = {i: o for i, o in reckoning.orders.items() if o[2]}
     if (belief.positions, belief.open_orders) != (reckoning.positions, still_open):
         found.add("contradictory", f"{name} believes {belief.positions} {belief.open_orders}")
+    rows = {row.symbol: row for row in belief.usage}
+    held = {symbol: row.net_qty for symbol, row in rows.items() if symbol and row.net_qty}
+    open_qty = rows[""].open_buy_qty + rows[""].open_sell_qty
+    if (held, rows[""].open_orders, open_qty) != (
+        {symbol: qty for symbol, qty in reckoning.positions.items() if qty},
+        len(still_open),
+        sum(leaves for _, _, leaves in still_open.values()),
+    ):
+        found.add("contradictory", f"{name}: risk holds {held}, {rows['']}")
 
 
 def check_order(found: Findings, name: str, journal: list[Numbered]) -> None:

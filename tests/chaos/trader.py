@@ -1,5 +1,6 @@
 """A participant that trades all the time and trusts nobody: every report goes into its own file,
 synced, before it acts on it. What it was told is afterwards read from that file alone.
+`python -m tests.chaos.trader CONFIG ACCOUNT SEED DIRECTORY` is one in a process of its own.
 
 The file has one JSON array a line: a report as told, or the last line ["end", state] with what the
 participant believed when it had stopped.
@@ -7,6 +8,7 @@ participant believed when it had stopped.
 
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import msgspec
 from rtes.client import Client, Order, Rejected
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
-from rtes.common.config import Config
+from rtes.common.config import Config, load
 from rtes.common.enums import OrdStatus, TimeInForce
 from rtes.common.refusals import Code
 
@@ -40,6 +42,7 @@ class Belief(msgspec.Struct):
     frames_bad: int
     positions: dict[str, int]
     open_orders: dict[int, tuple[OrdStatus, int, int]]  # by order_id: status, cum, leaves
+    usage: list[m.PositionReport]  # what risk says, when asked
     failure: str
 
 
@@ -68,6 +71,7 @@ class Trader(threading.Thread):
         super().__init__(name=account, daemon=True)
         self.path = directory / f"{account}.told"
         self.reports = 0
+        self.burst_max = BURST_MAX  # requests before it looks what it was told
         self.failure = ""
         self.stopping = threading.Event()
         self._file = self.path.open("ab")
@@ -96,7 +100,7 @@ class Trader(threading.Thread):
         try:
             while not self.stopping.is_set():
                 resting = [o for o in self.client.open_orders if o.leaves]
-                for _ in range(self._random.randint(1, BURST_MAX)):
+                for _ in range(self._random.randint(1, self.burst_max)):
                     self._act(resting)
                 self.client.poll(0.002)
                 self._sync()
@@ -118,11 +122,12 @@ class Trader(threading.Thread):
         session = self.client._session
         self.wait(lambda: sum(s.last_seq_num for s in session.streams.values()) >= reports)
         orders = self.client.orders.values()
+        usage = [] if self.failure else self.client.account_usage()
         belief = Belief(
             self.client.next_id(), self.client.in_flight, session.reports_lost,
             session.frames_bad, own_positions(self.client),
             {o.order_id: (o.status, o.cum, o.leaves) for o in orders if o.leaves and o.status},
-            self.failure,
+            usage, self.failure,
         )  # fmt: skip
         self._file.write(msgspec.json.encode([END, belief]) + b"\n")
         self._file.close()
@@ -154,3 +159,19 @@ class Trader(threading.Thread):
             "tif": choose.choice((TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC))
         }
         side(symbol, choose.randint(1, 9), PX[symbol] + choose.randint(-3, 3), wait=wait, **terms)
+
+
+def main() -> None:
+    """Trade until a line comes; settle and say so; the next line has the number of reports."""
+    config, account, seed, directory = sys.argv[1:]
+    trader = Trader(load(config), account, int(seed), Path(directory))
+    trader.start()
+    sys.stdin.readline()
+    trader.stopping.set()
+    trader.join()
+    print("settled", flush=True)
+    trader.end(int(sys.stdin.readline()))
+
+
+if __name__ == "__main__":
+    main()
