@@ -85,13 +85,16 @@ class Loop:
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
         beat: Callable[[], None] = lambda: None,
+        told: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
+        """told gets each report to health, too."""
         self._core = core
         self._ports = ports
         self._clock = clock
         self._commit = commit
         self._undelivered = undelivered
         self._beat = beat
+        self._told_report = told
         self._received, self._decided, self._committed, self._half_told, self._told = (
             f"{service}.{point}" for point in FAILPOINTS
         )
@@ -181,5 +184,6 @@ class Loop:
             "histograms": {name: h.wire() for name, h in vitals.histograms.items()},
         }
         self._ports.send(HEALTH_CHANNEL, None, encode(snapshot))
+        self._told_report(snapshot)
         self._beat()
 

@@ -20,9 +20,11 @@ from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import COUNTS_S, Heartbeat
+from rtes.common.httpserver import ServerThread, Site
 from rtes.common.live import LiveConfig
 from rtes.common.loop import HEALTH_CHANNEL, Core, Loop
 from rtes.common.paths import Paths
+from rtes.common.probes import ServiceProbes
 from rtes.common.refdata import (
     Account,
     Instrument,
@@ -53,6 +55,7 @@ class Boot:
     clock: Clock
     epoch: int  # of services without a journal: larger at each start, mostly its milliseconds
     lock: int  # held until this process ends
+    probes: ServiceProbes  # served when --probe-port is given
 
     def sockets(self) -> Sockets:
         """Sockets with the channel to health."""
@@ -80,7 +83,9 @@ class Boot:
             self.live.look()
 
         name, shard = self.service, self.shard
-        return Loop(core, sockets, self.clock, name, shard, commit, undelivered, beat=beat)
+        return Loop(
+            core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told
+        )
 
     def late_account(self, number: int) -> Account | None:
         """An account that was made since the start, with its effective limits."""
@@ -111,6 +116,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     parser = argparse.ArgumentParser(prog=f"python -m rtes.services.{service}")
     parser.add_argument("--config", default="dev", help="profile or path of a configuration")
     parser.add_argument("--shard", type=int, default=0)
+    parser.add_argument("--probe-port", type=int, help="answer probes of this service alone here")
     options = parser.parse_args(arguments)
     process.die_with_parent()
     try:
@@ -141,9 +147,21 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
     live = LiveConfig(paths.config_file, config.security.log_level)
     shard = options.shard
+    probes = ServiceProbes(service, clock.monotonic_ns)
+    if options.probe_port is not None:
+        _serve_probes(service, config, probes, options.probe_port)
     return Boot(
-        service, config, paths, shard, instruments, accounts, roster, live, clock, epoch, lock
-    )
+        service, config, paths, shard, instruments, accounts, roster, live, clock, epoch, lock,
+        probes,
+    )  # fmt: skip
+
+
+def _serve_probes(service: str, config: Config, probes: ServiceProbes, port: int) -> None:
+    try:
+        ServerThread(Site(probes.answer, {}), config.exchange.host, port, None)
+    except OSError as error:
+        print(f"{service}: --probe-port {port}: {error.strerror}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
 
 
 def server_key_pair(config: Config) -> dict[str, str]:

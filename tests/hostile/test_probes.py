@@ -4,11 +4,15 @@ Rows of the table of hostile input: a slow loris, connections that say nothing, 
 wrong; and a probe when a service is dead, silent or stopped, which must show within 2 s.
 """
 
+import http.client
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +179,42 @@ def test_the_aggregators_own_death_is_visible(exchange: Mesh) -> None:
         exchange.get("/live")
     exchange.start("health")
     exchange.wait_ready()
+
+
+def test_one_service_answers_its_own_probes(tmp_path: Path) -> None:
+    """As in a container that runs nothing else: no health, and risk has no matcher to wait for."""
+    with Mesh(tmp_path, ()) as mesh:
+        port = free_port()
+        command = [sys.executable, "-m", "rtes.services.risk", "--config", str(mesh.config_file)]
+        with subprocess.Popen([*command, "--probe-port", str(port)]) as process:
+            try:
+                until(lambda: own_probe(port, "/live")[0] == 200, 20)
+                status, told = own_probe(port, "/ready")
+                assert (status, told["ready"], told["service"]) == (503, False, "risk")
+                assert own_probe(port, "/startup")[0] == 503
+                until(lambda: "matcher_link" in own_probe(port, "/health")[1]["checks"], 5)
+                mesh.start("matcher")
+                mesh.start("archive")
+                for path in ("/ready", "/startup", "/live", "/health"):
+                    until(lambda path=path: own_probe(port, path)[0] == 200, 20)  # type: ignore[misc]
+            finally:
+                process.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def own_probe(port: int, path: str) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except OSError:
+        return 0, {}
+    finally:
+        connection.close()
