@@ -22,7 +22,7 @@ from tests.meshes import connect
 PX: Final = 58_574  # AAPL's reference price
 PEERS: Final = 24  # connections that send
 TRADE_FRAMES: Final = 1_000  # between two orders of somebody else
-ACCOUNTS: Final = ("DEMO1", "DEMO2", "BOT01", "NOBODY")
+ACCOUNTS: Final = ("DEMO1", "DEMO2", "DEMO3", "NOBODY")  # some bits away from BOT09, who trades
 
 
 class Peers:
