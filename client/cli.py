@@ -94,3 +94,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point of the package."""
     cli(prog_name="rtes")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,12 +8,15 @@ server's thread finds it; the server tells how old that is.
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from rtes.common import logs
 from rtes.common.checks import Check, HealthCheckManager, outcome_of
 from rtes.common.config import Config
 from rtes.common.httpserver import Request, Response
@@ -30,6 +33,11 @@ from rtes.services.health.core import (
     Snapshot,
     expected_services,
     readings,
+)
+from rtes.services.health.emergency import (
+    ERROR_RATE_MAX,
+    MEMORY_RATIO_MAX,
+    EmergencyShutdown,
 )
 from rtes.services.health.page import Page
 from rtes.services.health.sequence import SequenceContinuity
@@ -98,6 +106,7 @@ class Aggregator:
         self._gauges: dict[str, float] = {}
         self._cpu_s = 0.0
         self._second_ns = 0
+        self.stopping: subprocess.Popen[bytes] | None = None  # the emergency's own process
         self._record = Path(config.mesh.run_dir) / deployment.FILE
         for check in machine.machine_checks(config, self._heard):
             self._runner.manager.register_check(check)
@@ -105,6 +114,14 @@ class Aggregator:
             "sequence_continuity", self._sequence.result, 0.5, groups=("data",), fail_after=2
         )
         self._runner.manager.register_check(continuity)
+        self._emergency = EmergencyShutdown(self._stop_trading)
+        self._emergency.register_trigger(
+            "high_memory", lambda: machine.memory_ratio() > MEMORY_RATIO_MAX
+        )
+        self._emergency.register_trigger(
+            "high_error_rate", lambda: self._errors.ratio > ERROR_RATE_MAX
+        )
+        self._runner.manager.register_check(Check("emergency_triggers", self._emergency.result))
         self._report = self._judge(clock.monotonic_ns())
 
     def _heard(self) -> dict[tuple[str, int], Snapshot]:
@@ -120,11 +137,22 @@ class Aggregator:
         if now_ns - self._second_ns >= _SECOND_NS:
             self._second_ns = now_ns
             self._errors.second(heard)
+            self._emergency.step(now_ns)
             self._gauges = self._measure()
             self._report = self._judge(now_ns)
             self._page.second(heard, self._report, self._clock.wall_ns() / 1e9)
         else:
             self._report = self._judge(now_ns)
+
+    def _stop_trading(self, reason: str) -> None:
+        """As an operator would, in a process of its own: nothing here waits for it."""
+        logs.get().error("emergency", reason=reason)
+        self.stopping = subprocess.Popen(  # noqa: S603 - our own command
+            [
+                sys.executable, "-m", "rtes.client.cli", "emergency", "cancel-only",
+                "--reason", reason, "--profile", str(Paths(self._config).config_file),
+            ]
+        )  # fmt: skip
 
     def _judge(self, now_ns: int) -> Report:
         own = Snapshot(

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from rtes.client import Client, Rejected
 from rtes.client.testing import Mesh
+from rtes.common.clock import Clock
 from rtes.common.enums import OrdStatus
 from rtes.common.refusals import Code
 from rtes.control.audit import AuditLog
+from rtes.services.health import machine
+from rtes.services.health.shell import Aggregator
 
 from tests.meshes import connect, settle
 
@@ -129,3 +132,28 @@ def test_under_load_no_order_comes_through_after_it_and_no_cancel_is_refused(mes
     assert not trader.is_alive()
     assert len(accepted) > 10
     assert max(accepted) < told + 0.5  # what was taken before was also canceled and noted
+
+
+def test_a_trigger_of_health_stops_a_real_exchange(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control group's memory is full for 30 s, on a clock that runs ahead."""
+
+    class Ahead(Clock):
+        ahead_ns = 0
+
+        def monotonic_ns(self) -> int:
+            return super().monotonic_ns() + self.ahead_ns
+
+    monkeypatch.setattr(machine, "memory_ratio", lambda: 0.96)
+    clock = Ahead()
+    health = Aggregator(mesh.config, [], clock, {})
+    health.poll([])
+    clock.ahead_ns = 31_000_000_000
+    health.poll([])
+    assert health.stopping is not None
+    assert health.stopping.wait(60) == 0
+    with connect(mesh, "DEMO1") as client:
+        assert refused(client)
+    last = list(AuditLog(mesh.paths).records())[-1]
+    assert last["reason"].startswith("high_memory for 3")
