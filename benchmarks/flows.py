@@ -53,14 +53,23 @@ SHAPES: Final = {
 class Flow:
     """commands() gives the next part of the flow, of `messages` in all."""
 
-    def __init__(self, shape: Shape, messages: int, seed: int) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        messages: int,
+        seed: int,
+        accounts: int = ACCOUNTS,
+        symbols: Sequence[str] = SYMBOLS,
+    ) -> None:
         self._shape = shape
+        self._accounts = accounts
+        self._symbols = symbols
         self._messages = messages
         self._random = random.Random(seed)
         self._roll = self._random.random
         self._made = 0
         self._walked = 0.0
-        self._last_ids = [0] * (ACCOUNTS + 1)
+        self._last_ids = [0] * (accounts + 1)
         self._open: list[tuple[int, int, str, int, int]] = []  # account, id, symbol, qty, price
 
     def before(self) -> list[Command]:
@@ -143,8 +152,8 @@ class Flow:
         self, buy: bool, qty: int, kind: str, price: int, tif: str, stop_px: int = 0,
         display: int = 0,
     ) -> Command:  # fmt: skip
-        account = 1 + int(self._roll() * ACCOUNTS)
-        symbol = SYMBOLS[int(self._roll() * len(SYMBOLS))]
+        account = 1 + int(self._roll() * self._accounts)
+        symbol = self._symbols[int(self._roll() * len(self._symbols))]
         return (
             "D", account, 0, self._id(account), symbol, "1" if buy else "2", qty, kind, price,
             tif, stop_px, "", display, 0, 0, 0, 1,
