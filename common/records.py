@@ -2,6 +2,7 @@
 
 Command (gateway to risk to matcher), one tuple per request:
     (msg_type, account, received_ns, cl_ord_id, *rest of the message's fields in wire order)
+    In a PartyActionRequest the number of the account that it names follows; 0: none has the name.
 Verdict (risk's, one per refused command; an approved command has none):
     (index in the group, reject_code, limit, value)
 Group (commands of one gateway frame, in order, after risk):

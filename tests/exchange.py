@@ -28,7 +28,7 @@ class Exchange:
     """An engine; every account counts its own cl_ord_ids."""
 
     def __init__(self) -> None:
-        self.engine = Engine(0, INSTRUMENTS, DAY_END_NS, {"ALICE": ALICE, "BOB": BOB})
+        self.engine = Engine(0, INSTRUMENTS, DAY_END_NS)
         self.now_ns = MIDNIGHT_NS
         self.chunks: list[Any] = []
         self._seq = 0
@@ -84,7 +84,8 @@ class Exchange:
         return self.apply(("F", account, 0, self.next_id(account), "AAPL", orig))
 
     def party(self, action: int, name: str = "", symbol: str = "", session: int = 0) -> Report:
-        command = ("DH", OPS, 0, self.next_id(OPS), action, name, symbol, session)
+        number = {"ALICE": ALICE, "BOB": BOB}.get(name, 0)
+        command = ("DH", OPS, 0, self.next_id(OPS), action, name, symbol, session, number)
         return self.apply(command)[-1]
 
     def queue(self, side: str, symbol: str = "AAPL") -> list[tuple[int, int, int, int]]:

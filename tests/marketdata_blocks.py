@@ -17,7 +17,7 @@ class Sequencer:
     """Makes blocks as the matcher does."""
 
     def __init__(self) -> None:
-        self.engine = Engine(0, INSTRUMENTS, accounts={"BOB": 2})
+        self.engine = Engine(0, INSTRUMENTS)
         self.epoch = 1
         self.next_seq = 1
 
@@ -34,7 +34,7 @@ class Sequencer:
 
 
 def new_core() -> MarketDataCore:
-    return MarketDataCore(Engine(0, INSTRUMENTS, accounts={"BOB": 2}), INSTRUMENTS)
+    return MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS)
 
 
 def order(

@@ -76,8 +76,7 @@ def told(mesh: Mesh, directory: Path | None = None) -> dict[str, list[Numbered]]
 def audit(mesh: Mesh, directory: Path | None = None) -> Engine:
     """Execute the journal in one engine without any restart; every block must come out the same."""
     listed: Instruments = load_instruments(mesh.config.exchange.instruments)
-    names = {a.name: a.id for a in load_accounts(mesh.paths.accounts_file).accounts}
-    engine = Engine(0, listed.instruments, mesh.config.exchange.day_end_ns, names)
+    engine = Engine(0, listed.instruments, mesh.config.exchange.day_end_ns)
     core = MatcherCore(0, 1, engine)
     for block in blocks(mesh, directory):
         assert core.replay(block), f"block at {block.first_seq} came out differently"

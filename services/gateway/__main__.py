@@ -23,7 +23,7 @@ def main() -> int:
     limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
     start.live.on_change(lambda new: limits.reload(new.session))
     core = gateway.GatewayCore(
-        shard, start.epoch, start.instruments, start.accounts, account_of, limits,
+        shard, start.epoch, start.instruments, start.roster.find, account_of, limits,
         mesh.risk_shards, mesh.matcher_shards,
     )  # fmt: skip
     try:

@@ -12,6 +12,11 @@ def may_ask_about(asking: Account, account: Account) -> bool:
     return asking.role == "operator" or asking.name == account.name
 
 
+def number_of(account: Account | None) -> int:
+    """0: there is none."""
+    return 0 if account is None else account.id
+
+
 def positions_query(gateway: int, session: int, account: int, request_id: str) -> bytes:
     """Asks risk for an account's usage; the answer is for the session of that number."""
     stamp = link.HEADER.pack(QUERY, gateway, 0, 0)

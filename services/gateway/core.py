@@ -18,8 +18,7 @@ from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, enc
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code, explain
 from rtes.common.riskwire import TOPIC_ANSWER
-from rtes.services.gateway import admission
-from rtes.services.gateway.answers import may_ask_about, positions_query, security_list
+from rtes.services.gateway import admission, answers
 from rtes.services.gateway.door import Door
 from rtes.services.gateway.lanes import Lanes, fullest
 from rtes.services.gateway.limits import FLOOD_NS, NOT_OPEN, READ_ONLY, Full, GatewayLimits
@@ -46,7 +45,7 @@ class GatewayCore:
         gateway: int,
         epoch: int,
         instruments: list[Instrument],
-        accounts: list[Account],
+        find_account: Callable[[str], Account | None],
         account_of: Callable[[str, str], Account | None],
         limits: GatewayLimits,
         risk_shards: int = 1,
@@ -57,7 +56,7 @@ class GatewayCore:
         self._gateway = gateway
         self._instruments = instruments
         self._shard_of = {i.symbol: i.shard for i in instruments}
-        self._accounts = {a.name: a for a in accounts}
+        self._find_account = find_account
         self._account_of = account_of
         self._limits = limits
         self._risks = risk_shards
@@ -205,6 +204,8 @@ class GatewayCore:
         else:
             self._counts.orders += 1
         command = (route.tag, session.account.id, self._wall_ns, *astuple(message))
+        if route.names_account:  # by number too, so that a replay needs no list of names
+            command = (*command, answers.number_of(self._find_account(message.account)))
         if route.to_all:
             session.to_all_shards(command)
         else:
@@ -220,7 +221,7 @@ class GatewayCore:
             case m.ResendRequest():
                 self._history(session, message, now_ns)
             case m.SecurityListRequest():
-                rows = security_list(message.security_req_id, self._instruments)
+                rows = answers.security_list(message.security_req_id, self._instruments)
                 session.sent_ns = now_ns
                 self._tell_all(session.routing_id, rows)
             case m.RequestForPositions():
@@ -248,14 +249,13 @@ class GatewayCore:
         self.outbox.append((ARCHIVE + shard, None, request))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
-        account = self._accounts.get(message.account) if message.account else session.account
-        if account is None or not may_ask_about(session.account, account):
+        account = self._find_account(message.account) if message.account else session.account
+        if account is None or not answers.may_ask_about(session.account, account):
             self._tell(session.routing_id, admission.refuse(message, Code.NOT_AUTHORIZED))
             return
-        query = positions_query(self._gateway, session.number, account.id, message.pos_req_id)
+        asked_by = self._gateway, session.number
+        query = answers.positions_query(*asked_by, account.id, message.pos_req_id)
         self.outbox.append((RISK + account.id % self._risks, None, query))
-
-    # ------------------------------------------------------------ outward
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
         blocks, status = self._followers.take(frame)
@@ -379,7 +379,6 @@ class GatewayCore:
         self.outbox.append((CLIENTS, routing_id, m.encode(message)))
 
     def _tell_all(self, routing_id: bytes, messages: Sequence[m.Outbound]) -> None:
-        """In one frame."""
         if messages:
             self._tell(routing_id, messages[0] if len(messages) == 1 else messages)
 

@@ -12,6 +12,7 @@ class Route(NamedTuple):
     cancel: bool = False
     opens: bool = False  # may add to a book
     to_all: bool = False
+    names_account: bool = False
 
 
 ROUTES: Final[dict[type, Route]] = {
@@ -21,5 +22,5 @@ ROUTES: Final[dict[type, Route]] = {
     m.OrderMassCancelRequest: Route("q", cancel=True, to_all=True),
     m.OrderStatusRequest: Route("H"),
     m.OrderMassStatusRequest: Route("AF", to_all=True),
-    m.PartyActionRequest: Route("DH", to_all=True),
+    m.PartyActionRequest: Route("DH", to_all=True, names_account=True),
 }

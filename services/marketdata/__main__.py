@@ -28,8 +28,7 @@ def main() -> int:
     os.nice(NICE)
     shard, config, paths = start.shard, start.config, start.paths
     instruments = [i for i in start.instruments if i.shard == shard]
-    names = {a.name: a.id for a in start.accounts}
-    engine = Engine(shard, instruments, config.exchange.day_end_ns, names)
+    engine = Engine(shard, instruments, config.exchange.day_end_ns)
     published = MarketDataCore(engine, instruments)
     core = shell.MarketDataShell(shard, published)
     saved = Snapshots(paths.snapshots_dir(shard)).newest(ENGINE, MARKET_DATA)

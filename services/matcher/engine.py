@@ -5,7 +5,7 @@ it again, byte for byte; what happens depends on nothing but the commands, their
 Replicas (market data, archive, a shadow release) run this same code on the same commands.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Restatement
@@ -53,17 +53,10 @@ Handler = Callable[[Participant, Command, int], None]
 class Engine:
     """All books and participants of one matcher shard."""
 
-    def __init__(
-        self,
-        shard: int,
-        instruments: Sequence[Instrument],
-        day_end_ns: int = 0,
-        accounts: Mapping[str, int] | None = None,
-    ) -> None:
-        """day_end_ns: when DAY orders expire, after 00:00 UTC; accounts: name -> id."""
+    def __init__(self, shard: int, instruments: Sequence[Instrument], day_end_ns: int = 0) -> None:
+        """day_end_ns: when DAY orders expire, after 00:00 UTC."""
         self.books = {i.symbol: Book(i) for i in instruments}
         self.participants: dict[int, Participant] = {}
-        self._account_ids = dict(accounts or {})
         self._order_id_base = shard << 48
         self._notices: list[tuple[Any, ...]] = []
         self._noticed = 0  # of these, how many changes() has told
@@ -292,8 +285,7 @@ class Engine:
 
     def _party_action(self, p: Participant, command: Command, _seq: int) -> None:
         """The kill switch. Risk follows the notice; what it had already passed is refused here."""
-        action, name, symbol, session = command[4:8]
-        account = self._account_ids.get(name, 0)
+        action, name, symbol, session, account = command[4:9]
         code = Code.OK
         if name and not account:
             code = Code.NOT_AUTHORIZED

@@ -145,8 +145,7 @@ def recovered(start: Boot) -> Matcher:
     crashes = Crashes(paths.poison_dir(shard), start.clock.wall_ns())
     epoch = storage.next_epoch(directory)
     instruments = [i for i in start.instruments if i.shard == shard]
-    names = {a.name: a.id for a in start.accounts}
-    engine = Engine(shard, instruments, config.exchange.day_end_ns, names)
+    engine = Engine(shard, instruments, config.exchange.day_end_ns)
     core = MatcherCore(shard, epoch, engine, crashes.in_hand, crashes.poisoned)
     interval_ns = config.journal.sync_interval_ns
     snapshots = Snapshots(paths.snapshots_dir(shard))

@@ -25,8 +25,7 @@ def new_replicas(
 ) -> Replicas:
     """At the beginning of the journal, for all accounts."""
     own = [i for i in instruments if i.shard == shard]
-    names = {a.name: a.id for a in accounts}
-    engine = Engine(shard, own, config.exchange.day_end_ns, names)
+    engine = Engine(shard, own, config.exchange.day_end_ns)
     return Replicas(engine, Risk(instruments, accounts), MarketDataCore(engine, own))
 
 

@@ -69,8 +69,7 @@ def check_digest(mesh: Mesh, journal_dir: Path) -> None:
     if saved is None:
         return
     listed = load_instruments(mesh.config.exchange.instruments).instruments
-    names = {a.name: a.id for a in load_accounts(mesh.paths.accounts_file).accounts}
-    engine = Engine(0, listed, mesh.config.exchange.day_end_ns, names)
+    engine = Engine(0, listed, mesh.config.exchange.day_end_ns)
     core = MatcherCore(0, 1, engine)
     restore(core, engine, saved[0])
     seq = saved[0].point.seq

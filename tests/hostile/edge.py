@@ -26,6 +26,7 @@ ACCOUNTS = [
     Account(id=i, name=name, public_key=f"key of {name}", limits=LIMITS)
     for i, name in enumerate(("ANN", "BOB", "CAT"), 1)
 ]
+BY_NAME = {a.name: a for a in ACCOUNTS}
 _decode_one = msgspec.msgpack.Decoder(m.Outbound).decode
 _decode_all = msgspec.msgpack.Decoder(list[m.Outbound]).decode
 
@@ -43,11 +44,11 @@ class Edge:
 
     def __init__(self, limits: GatewayLimits | None = None, keep: bool = True) -> None:
         limits = limits or GatewayLimits(64, 100, 1_000, lane_window=200)
-        finder = account_finder({a.name: a for a in ACCOUNTS}.get, check_keys=True)
-        self.gateway = gateway.GatewayCore(0, 1, INSTRUMENTS, ACCOUNTS, finder, limits)
+        finder = account_finder(BY_NAME.get, check_keys=True)
+        self.gateway = gateway.GatewayCore(0, 1, INSTRUMENTS, BY_NAME.get, finder, limits)
         self.gateway.refuses_unknown_keys = True
         self.risk = risk.RiskCore(0, 1, Risk(INSTRUMENTS, ACCOUNTS), [0])
-        engine = Engine(0, INSTRUMENTS, 0, {a.name: a.id for a in ACCOUNTS})
+        engine = Engine(0, INSTRUMENTS)
         self.matcher = matcher.MatcherCore(0, 1, engine)
         self.now_ns = S
         self.told: dict[bytes, list[m.Outbound]] = {}

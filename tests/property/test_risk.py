@@ -49,12 +49,7 @@ class World:
     def __init__(self) -> None:
         self.risk = Risk(INSTRUMENTS, ACCOUNTS)
         self.engines = [
-            Engine(
-                shard,
-                [i for i in INSTRUMENTS if i.shard == shard],
-                accounts={a.name: a.id for a in ACCOUNTS},
-            )
-            for shard in (0, 1)
+            Engine(shard, [i for i in INSTRUMENTS if i.shard == shard]) for shard in (0, 1)
         ]
         self.queues: list[deque[tuple[Command, Any]]] = [deque(), deque()]
         self.feed: deque[Block] = deque()
@@ -120,15 +115,20 @@ class World:
                 command = (*command[:6], 1 + c % 60, *command[7:])
             self.dispatch(shard, (*command[:2], self.now_ns, *command[3:]))
 
+    def switch(self, action: int, name: str, symbol: str, session: int) -> None:
+        """The kill switch."""
+        number = next((a.id for a in ACCOUNTS if a.name == name), 0)
+        self.send_to_all(OPERATOR, "DH", action, name, symbol, session, number)
+
     def rarely(self, account: int, a: int, b: int) -> None:
         name = ("", "ONE", "TWO")[b % 3]
         if a % 4 == 0:
             self.send_to_all(account, "q", "7", "", "")
         elif a % 4 == 1:
-            self.send_to_all(OPERATOR, "DH", b % 2, name, "" if name else "AAA", b // 3 % 2)
+            self.switch(b % 2, name, "" if name else "AAA", b // 3 % 2)
             for each in ("ONE", "TWO"):
-                self.send_to_all(OPERATOR, "DH", int(PartyAction.REINSTATE), each, "", 0)
-            self.send_to_all(OPERATOR, "DH", int(PartyAction.REINSTATE), "", "AAA", 0)
+                self.switch(int(PartyAction.REINSTATE), each, "", 0)
+            self.switch(int(PartyAction.REINSTATE), "", "AAA", 0)
         elif a % 4 == 2:
             self.send(account, "H", SYMBOLS[b % 3], 1 + b % (self.next_id + 1))
         else:

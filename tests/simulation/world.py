@@ -185,7 +185,7 @@ class World:
         else:
             by_name = {a.name: a for a in self.accounts}
             core = gateway.GatewayCore(
-                number, epoch, self.instruments, self.accounts,
+                number, epoch, self.instruments, by_name.get,
                 lambda _user, account: by_name.get(account),
                 GatewayLimits(64, 100, 10_000, lane_window=200), size.risks, size.matchers,
             )  # fmt: skip
@@ -195,7 +195,7 @@ class World:
     def engine(self, shard: int) -> Engine:
         """A new engine of a matcher shard."""
         listed = [i for i in self.instruments if i.shard == shard]
-        return Engine(shard, listed, 0, {a.name: a.id for a in self.accounts})
+        return Engine(shard, listed)
 
     def rules(self, shard: int) -> Risk:
         """A new projection of a risk shard."""

@@ -24,7 +24,7 @@ class Desk:
     """Everyone's cl_ord_ids come from one counter. told: what the last command told, by account."""
 
     def __init__(self, shard: int = 0, day_end_ns: int = 0) -> None:
-        self.engine = Engine(shard, INSTRUMENTS, day_end_ns, NAMES)
+        self.engine = Engine(shard, INSTRUMENTS, day_end_ns)
         self.now_ns = START_NS
         self.told: dict[int, list[Any]] = {}
         self.chunks: list[Any] = []
@@ -61,9 +61,7 @@ class Desk:
     def cancel(self, account: int, orig: int, symbol: str = "AAPL") -> int:
         return self.ask("F", account, symbol, orig)
 
-    def replace(
-        self, account: int, orig: int, qty: int, price: int = 0, stop_px: int = 0
-    ) -> int:
+    def replace(self, account: int, orig: int, qty: int, price: int = 0, stop_px: int = 0) -> int:
         return self.ask("G", account, "AAPL", orig, qty, price, stop_px)
 
     def trade(self, price: int) -> None:

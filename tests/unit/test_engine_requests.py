@@ -13,7 +13,7 @@ from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refusals import Code
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 
-from tests.unit.enginedesk import ANN, BOB, OPS, START_NS, Desk
+from tests.unit.enginedesk import ANN, BOB, NAMES, OPS, START_NS, Desk
 
 SUSPEND, HALT, REINSTATE = map(int, PartyAction)
 
@@ -40,7 +40,7 @@ def order(cl_ord_id: int, qty: int = 5, account: int = ANN) -> Command:
         ("q", ANN, 1, 10, "7", "", ""),
         ("H", ANN, 1, 10, "AAPL", 5),
         ("AF", ANN, 1, 10, ""),
-        ("DH", ANN, 1, 10, HALT, "ANN", "", 0),
+        ("DH", ANN, 1, 10, HALT, "ANN", "", 0, ANN),
     ],
 )
 def test_a_repeat_gets_the_answer_again_and_is_not_executed(desk: Desk, request_: Command) -> None:
@@ -195,7 +195,7 @@ def test_cancel_on_disconnect(desk: Desk, setting: CancelOnDisconnect, left: int
 
 
 def halt(desk: Desk, action: int, account: str = "", symbol: str = "", session: int = 0) -> int:
-    return desk.ask("DH", OPS, action, account, symbol, session)
+    return desk.ask("DH", OPS, action, account, symbol, session, NAMES.get(account, 0))
 
 
 def test_halting_cancels_and_tells_operator_owner_and_followers(desk: Desk) -> None:
@@ -272,7 +272,7 @@ def test_a_switch_that_names_nothing_does_nothing(
 
 
 def test_risk_refuses_the_switch_of_a_participant(desk: Desk) -> None:
-    desk.send(("DH", ANN, 0, 1, HALT, "", "", 0), (0, int(Code.NOT_AUTHORIZED), 0, ANN))
+    desk.send(("DH", ANN, 0, 1, HALT, "", "", 0, 0), (0, int(Code.NOT_AUTHORIZED), 0, ANN))
     assert desk.only(ANN).reject_code == Code.NOT_AUTHORIZED
     desk.buy(BOB, 1, 9)
     assert desk.types(BOB) == [ExecType.NEW]

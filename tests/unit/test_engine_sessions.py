@@ -34,7 +34,7 @@ def order(account: int, cl_ord_id: int, qty: int = 5, symbol: str = "AAPL") -> C
         ("q", ALICE, 0, 3, "7", "", ""),
         ("H", ALICE, 0, 3, "AAPL", 1),
         ("AF", ALICE, 0, 3, ""),
-        ("DH", ALICE, 0, 3, SUSPEND, "BOB", "", 0),
+        ("DH", ALICE, 0, 3, SUSPEND, "BOB", "", 0, BOB),
     ],
     ids=lambda command: command[0],
 )

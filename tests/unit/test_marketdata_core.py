@@ -142,17 +142,17 @@ def test_repeated_request_tells_nothing_new(exchange: Exchange) -> None:
 
 
 def test_halt_and_resumption_are_told(exchange: Exchange) -> None:
-    told = exchange.told(("DH", 9, 0, 1, 0, "", "AAPL", 0))
+    told = exchange.told(("DH", 9, 0, 1, 0, "", "AAPL", 0, 0))
     status = SecurityStatus(1, 1, "AAPL", SecurityTradingStatus.HALT, START_NS + 1)
     assert told == {"status.AAPL": [status]}
     assert ask(exchange.core, MarketDataRequest("AAPL", Channel.STATUS))[1] == status
-    told = exchange.told(("DH", 9, 0, 2, 2, "", "AAPL", 0))
+    told = exchange.told(("DH", 9, 0, 2, 2, "", "AAPL", 0, 0))
     assert told["status.AAPL"][0].security_trading_status == SecurityTradingStatus.READY_TO_TRADE
 
 
 def test_suspended_account_halts_no_instrument(exchange: Exchange) -> None:
     exchange.told(order(2, 1, BUY, 5, 100))
-    told = exchange.told(("DH", 9, 0, 1, 1, "BOB", "AAPL", 0))
+    told = exchange.told(("DH", 9, 0, 1, 1, "BOB", "AAPL", 0, 2))
     assert "status.AAPL" not in told
     assert actions(told["orders.AAPL"]) == [(DELETE, 1, 100, 0)]
 
