@@ -123,6 +123,18 @@ class ClockCheck:
         return Result(HealthStatus.HEALTHY, "steady")
 
 
+def audit_log(path: Path) -> Result:
+    """A record could be written: without one no change by an operator takes effect."""
+    if not path.exists():
+        writable = os.access(path.parent, os.W_OK)
+        return healthy_if(writable, "empty" if writable else f"{path.parent} is not writable")
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+    except OSError as error:
+        return healthy_if(False, f"{path.name}: {error.strerror}")
+    return healthy_if(True, "takes records")
+
+
 def certificate(config: Config) -> Result:
     """The HTTP pages' certificate has not run out and will not soon."""
     days = certificate_days_left(config, time.time())
@@ -168,6 +180,7 @@ def machine_checks(config: Config, heard: Callable[[], Mapping[Key, Snapshot]]) 
         Check("disk_space", lambda: disk_space(config), interval_s=5.0, groups=("machine",)),
         Check("memory", memory, interval_s=1.0, groups=("machine",), fail_after=3),
         Check("clock", ClockCheck(), interval_s=1.0, groups=("machine",), recover_after=60),
+        Check("audit_log", lambda: audit_log(Paths(config).audit_file), groups=("data",)),
         Check("pinning", lambda: pinning(config, heard()), interval_s=5.0, groups=("machine",)),
         Check(
             "certificate", lambda: certificate(config), interval_s=60.0, groups=("network",)

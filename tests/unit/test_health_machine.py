@@ -122,6 +122,18 @@ def test_pinning_compares_with_the_configuration(tmp_path: Path) -> None:
         assert result.status is status
 
 
+def test_an_audit_log_that_cannot_be_written_is_seen(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    assert machine.audit_log(log).status is H
+    log.write_text("{}\n")
+    assert machine.audit_log(log).status is H
+    assert log.read_text() == "{}\n"
+    log.unlink()
+    log.mkdir()
+    result = machine.audit_log(log)
+    assert (result.status, result.detail) == (U, "audit.jsonl: Is a directory")
+
+
 def test_without_tls_there_is_no_certificate_to_expire(tmp_path: Path) -> None:
     assert machine.certificate(config(tmp_path)).status is H
     assert machine.certificate_gauges(config(tmp_path)) == {}
