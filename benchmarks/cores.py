@@ -1,0 +1,209 @@
+"""CPU time per order of the three cores on an order's path, in one process, without sockets.
+
+    python -m benchmarks.cores [--requests N] [--per-frame N] [--profile CORE] [--json]
+
+The cores exchange the frames that the services do: participants' frames in, the matcher's feed
+back through risk and the gateway. Beside orders that rest, the load has cancels, replaces, trades,
+and requests that risk or the matcher refuses. Counted is the thread's CPU time, so a busy machine
+makes the figures worse (cold caches) but not meaningless. Not counted: sockets and the journal.
+"""
+
+import cProfile
+import gc
+import pstats
+import random
+import time
+from collections import deque
+from typing import Any, Final
+
+import click
+from rich.table import Table
+from rtes.benchmarks.harness import environment, interleaved, median, show
+from rtes.common.messages import encode
+from rtes.common.refdata import Account, Instrument, Limits
+from rtes.services.gateway import core as gateway
+from rtes.services.gateway.door import account_finder
+from rtes.services.gateway.limits import GatewayLimits
+from rtes.services.matcher import core as matcher
+from rtes.services.matcher.engine import Engine
+from rtes.services.risk import core as risk
+from rtes.services.risk.rules import Risk
+
+ACCOUNTS: Final = 4
+BATCH: Final = 128  # requests that a core finds when it looks, about as in a mesh under load
+OPEN_MAX: Final = 200  # of one account
+PRICE: Final = 10_000
+START_NS: Final = 1_700_000_000_000_000_000
+STEP_NS: Final = 1_000_000  # between two batches
+SYMBOLS: Final = tuple(f"SYM{i}" for i in range(8))
+CORES: Final = ("gateway", "risk", "matcher")
+
+
+class Trader:
+    """Requests of one account, a function of the seed: 45 % cancels, 8 % replaces, of the
+    orders one in ten crosses; 2 % of all are beyond the price band, 2 % cancel what never was."""
+
+    def __init__(self, seed: int) -> None:
+        self._roll = random.Random(seed).random
+        self._last_id = 0
+        self._open: deque[tuple[int, str]] = deque()
+
+    def request(self) -> tuple[Any, ...]:
+        self._last_id += 1
+        roll = self._roll()
+        if roll < 0.02:
+            return ("F", self._last_id, SYMBOLS[0], self._last_id + 1_000_000)
+        if roll < 0.04:
+            return self._order(SYMBOLS[0], 2 * PRICE)
+        if self._open and (roll < 0.47 or len(self._open) >= OPEN_MAX):
+            orig, symbol = self._open.popleft()
+            return ("F", self._last_id, symbol, orig)
+        if self._open and roll < 0.55:
+            orig, symbol = self._open.popleft()
+            self._open.append((self._last_id, symbol))
+            return ("G", self._last_id, symbol, orig, 1 + int(self._roll() * 9), PRICE)
+        symbol = SYMBOLS[int(self._roll() * len(SYMBOLS))]
+        self._open.append((self._last_id, symbol))
+        return self._order(symbol, 0)
+
+    def _order(self, symbol: str, price: int) -> tuple[Any, ...]:
+        buy = self._roll() < 0.5
+        distance = int(self._roll() * 20) - 2
+        price = price or (PRICE - distance if buy else PRICE + distance)
+        qty = 1 + int(self._roll() * 9)
+        return ("D", self._last_id, symbol, "1" if buy else "2", qty, "2", price)
+
+
+class Chain:
+    """Gateway, risk and matcher; spent counts the CPU time of each in ns."""
+
+    def __init__(self, seed: int) -> None:
+        instruments = [Instrument(symbol=s, reference_price=PRICE) for s in SYMBOLS]
+        limits = Limits(orders_per_s_max=10**9, position_max=10**12)
+        accounts = [
+            Account(id=i, name=f"ACCOUNT{i}", limits=limits) for i in range(1, ACCOUNTS + 1)
+        ]
+        find = {a.name: a for a in accounts}.get
+        finder = account_finder(find, check_keys=False)
+        allowed = GatewayLimits(ACCOUNTS, 10_000, 10**9)
+        self._gateway = gateway.GatewayCore(0, 1, instruments, find, finder, allowed)
+        self._risk = risk.RiskCore(0, 1, Risk(instruments, accounts), [0])
+        self._matcher = matcher.MatcherCore(0, 1, Engine(0, instruments))
+        self._now_ns = START_NS
+        self.spent = dict.fromkeys(CORES, 0)
+        self.told_bytes = 0
+        self._waiting: dict[tuple[str, int], list[bytes]] = {}  # by core and channel
+        self._profile: cProfile.Profile | None = None
+        self._profiled = ""
+        self._traders = {a.name.encode(): Trader(seed * 100 + a.id) for a in accounts}
+        for _ in range(3):  # everyone hears of everyone
+            self._now_ns += 250 * STEP_NS
+            for core in (self._gateway, self._risk, self._matcher):
+                core.tick(self._now_ns)
+            self.round([])
+        self.round([(name, "", encode(["A", name.decode()])) for name in self._traders])
+
+    def watch(self, core: str) -> cProfile.Profile:
+        """Profile one of the cores from now on."""
+        self._profile, self._profiled = cProfile.Profile(), core
+        return self._profile
+
+    def frames(self, per_frame: int) -> list[tuple[bytes, str, bytes]]:
+        """One batch of requests."""
+        found = []
+        for _ in range(BATCH // ACCOUNTS // per_frame):
+            for name, trader in self._traders.items():
+                requests = [trader.request() for _ in range(per_frame)]
+                found.append((name, "", encode(requests if per_frame > 1 else requests[0])))
+        return found
+
+    def round(self, frames: list[tuple[bytes, str, bytes]]) -> None:
+        """One batch all the way, and back."""
+        self._now_ns += STEP_NS
+        self._run("gateway", self._gateway, {gateway.CLIENTS: frames})
+        self._run("risk", self._risk, {risk.COMMANDS: self._sent("gateway", gateway.RISK)})
+        self._run("matcher", self._matcher, {matcher.COMMANDS: self._sent("risk", risk.MATCHER)})
+        self._matcher.pending = None  # the journal has it
+        feed = self._sent("matcher", matcher.FEED)
+        self._run("risk", self._risk, {risk.FEED: feed})
+        statuses = self._sent("risk", risk.STATUS)
+        self._run("gateway", self._gateway, {gateway.RISK_STATUS: statuses, gateway.FEED: feed})
+        self.told_bytes += sum(map(len, self._sent("gateway", gateway.CLIENTS)))
+
+    def _sent(self, name: str, channel: int) -> list[bytes]:
+        """What a core has sent on a channel."""
+        return self._waiting.pop((name, channel), [])
+
+    def _run(self, name: str, core: Any, channels: dict[int, list[Any]]) -> None:
+        """One batch of a core."""
+        now_ns, spent = self._now_ns, time.thread_time_ns
+        profiled = self._profile if name == self._profiled else None
+        if profiled is not None:
+            profiled.enable()
+        start = spent()
+        for channel, frames in channels.items():
+            if frames:
+                core.receive(channel, frames, now_ns, now_ns)
+        core.flush(now_ns, now_ns)
+        self.spent[name] += spent() - start
+        if profiled is not None:
+            profiled.disable()
+        sent, core.outbox = core.outbox, []
+        for channel, _, frame in sent:
+            self._waiting.setdefault((name, channel), []).append(frame)
+
+
+def measure(per_frame: int, requests: int, seed: int, profile: str = "") -> dict[str, float]:
+    """CPU us per request by core."""
+    chain = Chain(seed)
+    for _ in range(20):
+        chain.round(chain.frames(per_frame))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    watched = chain.watch(profile) if profile else None
+    chain.spent, chain.told_bytes = dict.fromkeys(CORES, 0), 0
+    rounds = requests // BATCH
+    for _ in range(rounds):
+        chain.round(chain.frames(per_frame))
+    gc.enable()
+    gc.unfreeze()
+    if watched is not None:
+        pstats.Stats(watched).sort_stats("tottime").print_stats(25)
+    us = {core: ns / 1e3 / (rounds * BATCH) for core, ns in chain.spent.items()}
+    return us | {"sum": sum(us.values()), "told_bytes": chain.told_bytes / (rounds * BATCH)}
+
+
+@click.command(help=__doc__)
+@click.option("--requests", type=int, default=100_000, show_default=True)
+@click.option("--per-frame", "sizes", type=int, multiple=True, default=(1, 16), show_default=True)
+@click.option("--repetitions", type=int, default=3, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--profile", type=click.Choice(CORES), help="only this core, where its time goes")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object, nothing else")
+def main(
+    requests: int, sizes: tuple[int, ...], repetitions: int, seed: int, profile: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    if profile:
+        measure(sizes[-1], requests, seed, profile)
+        return
+
+    def run(per_frame: int, r: int) -> dict[str, float]:
+        return measure(per_frame, requests, seed + r)
+
+    found = interleaved(sizes, repetitions, run, quiet=as_json)
+    table = Table("orders a frame", *CORES, "sum", title="CPU us per order")
+    cells = []
+    for per_frame in sizes:
+        cell = {k: median((x[k] for x in found[per_frame]), 2) for k in found[per_frame][0]}
+        cells.append({"orders_per_frame": per_frame, "cpu_us_per_order": cell})
+        table.add_row(str(per_frame), *(f"{cell[k]:.2f}" for k in (*CORES, "sum")))
+    where = environment()
+    result = {"cpu_us_per_order": cells[-1]["cpu_us_per_order"], "cells": cells}
+    result |= {"compiled": where["compiled"], "environment": where}
+    show(result, as_json, table)
+
+
+if __name__ == "__main__":
+    main()
