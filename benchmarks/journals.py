@@ -18,7 +18,7 @@ from rtes.common.journal import BEGINNING, Journal, Point, Reader
 from rtes.common.paths import Paths
 from rtes.common.records import C_RECEIVED_NS, Command, encode
 from rtes.common.refdata import load_accounts, load_instruments
-from rtes.common.snapshots import Snapshots
+from rtes.common.snapshots import ENGINE, Snapshots
 from rtes.services.matcher.core import COMMANDS, MatcherCore
 from rtes.services.matcher.engine import Engine
 from rtes.services.matcher.shell import Writer
@@ -38,13 +38,18 @@ def instruments_file(directory: Path) -> Path:
     return path
 
 
-def write_journal(config: Config, commands: int, seed: int, progress: Progress) -> None:
-    """A flow of orders, cancels, replaces and trades of 25 accounts, in blocks of 64 commands."""
+def write_journal(
+    config: Config, commands: int, snapshot_at: int, seed: int, progress: Progress
+) -> None:
+    """A flow of orders, cancels, replaces and trades of 25 accounts, in blocks of 64 commands;
+    on the way, unless snapshot_at is 0, a snapshot of the engine alone after so many commands or
+    a few more."""
     directory = Paths(config).journal_dir(0)
     lock = storage.lock(directory)
     epoch = storage.next_epoch(directory)
     instruments = load_instruments(config.exchange.instruments).instruments
-    core = MatcherCore(0, epoch, Engine(0, instruments, config.exchange.day_end_ns))
+    engine = Engine(0, instruments, config.exchange.day_end_ns)
+    core = MatcherCore(0, epoch, engine)
     journal = Journal(directory, 0, config.journal.segment_mib << 20, None)
     for _ in journal.recover():
         raise RuntimeError(f"{directory} is not empty")
@@ -57,6 +62,9 @@ def write_journal(config: Config, commands: int, seed: int, progress: Progress) 
             _execute(core, part[start : start + BATCH], n)
             writer.commit()
             n += 1
+            if core.next_seq - BATCH <= snapshot_at < core.next_seq:
+                snapshots = Snapshots(Paths(config).snapshots_dir(0))
+                snapshots.write(journal.end, time.time_ns(), {ENGINE: engine.state()})
         progress(len(part))
     os.close(lock)
 
@@ -65,14 +73,14 @@ def _execute(core: MatcherCore, commands: list[Command], n: int) -> None:
     """One frame of risk, as large as a block."""
     now_ns = time.time_ns()
     stamped = [(*c[:C_RECEIVED_NS], now_ns, *c[C_RECEIVED_NS + 1 :]) for c in commands]
-    group = (0, 1, 0, n, encode(stamped), [])
-    core.receive(COMMANDS, [link.HEADER.pack(0, 1, 0, n) + encode([group])], now_ns, now_ns)
+    groups = encode([(0, 1, 0, n, encode(stamped), [])])
+    core.receive(COMMANDS, [link.HEADER.pack(0, 1, 0, n) + groups], now_ns, now_ns)
     core.flush(now_ns, now_ns)
     core.outbox.clear()
 
 
 def write_snapshot(config: Config, up_to: int, progress: Progress) -> Point:
-    """A snapshot after the last block that ends at or before up_to."""
+    """A snapshot of all parts after the last block that ends at or before up_to."""
     paths = Paths(config)
     instruments = load_instruments(config.exchange.instruments).instruments
     accounts = load_accounts(paths.accounts_file).accounts

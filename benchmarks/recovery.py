@@ -11,6 +11,7 @@ says what a machine with nothing else to do would take.
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from rtes.benchmarks.journals import instruments_file, write_journal, write_snap
 from rtes.client.testing import Mesh
 from rtes.common import blocks
 from rtes.common.journal import mapped, segments
+from rtes.common.snapshots import Snapshots
 
 TAIL: Final = 1_000_000
 GOAL_S: Final = 60.0  # of 10 M commands without a snapshot
@@ -111,24 +113,22 @@ def tear(segment: Path) -> None:
     os.close(fd)
 
 
-def prepare(mesh: Mesh, commands: int, tail: int, seed: int, quiet: bool) -> dict[str, Any]:
-    """Write the journal and the snapshot; how long each took."""
+def prepare(mesh: Mesh, commands: int, parts: bool, seed: int, quiet: bool) -> dict[str, Any]:
+    """Write the journal and the snapshot, of the engine alone or of all parts."""
+    snapshot_at = commands - min(TAIL, commands // 5)
     with Progress(disable=quiet, console=Console(stderr=True)) as progress:
-        writing = progress.add_task("writing the journal", total=commands)
-        began = time.perf_counter()
-        write_journal(mesh.config, commands, seed, lambda n: progress.advance(writing, n))
-        written = time.perf_counter()
-        replaying = progress.add_task("making the snapshot", total=commands - tail)
-        at = write_snapshot(mesh.config, commands - tail, lambda n: progress.advance(replaying, n))
-        snapshot_s = time.perf_counter() - written
+
+        def advance(label: str, total: int) -> Callable[[int], None]:
+            task = progress.add_task(label, total=total)
+            return lambda n: progress.advance(task, n)
+
+        done = advance("writing the journal", commands)
+        write_journal(mesh.config, commands, 0 if parts else snapshot_at, seed, done)
+        if parts:
+            write_snapshot(mesh.config, snapshot_at, advance("making the snapshot", snapshot_at))
+    at = Snapshots(mesh.paths.snapshots_dir(0)).seqs()[0]
     journal = sum(path.stat().st_size for path in segments(mesh.paths.journal_dir(0)))
-    return {
-        "commands": commands,
-        "tail": commands - at.seq,
-        "journal_mib": journal >> 20,
-        "written_per_s": round(commands / (written - began)),
-        "replicas_per_s": round(at.seq / snapshot_s),
-    }
+    return {"commands": commands, "tail": commands - at, "journal_mib": journal >> 20}
 
 
 @click.command(help=__doc__)
@@ -143,7 +143,7 @@ def main(
     commands: int, services: tuple[str, ...], repetitions: int, seed: int, as_json: bool
 ) -> None:
     cells = [c for c in CELLS if not services or c.service in services]
-    tail = min(TAIL, commands // 5)
+    parts = any(c.service not in ("matcher", "archive") for c in cells)
     journal = {"segment_mib": SEGMENT_MIB, "retention": "all", "snapshot_commands": NEVER,
                "snapshot_interval_s": 86_400}  # fmt: skip
     where = environment()
@@ -151,7 +151,7 @@ def main(
         directory = Path(name)
         listed = {"instruments": str(instruments_file(directory))}
         with Mesh(directory, (), journal=journal, exchange=listed) as mesh:
-            made = prepare(mesh, commands, tail, seed, as_json)
+            made = prepare(mesh, commands, parts, seed, as_json)
             found = interleaved(cells, repetitions, Bench(mesh).measure, as_json)
     rows = [
         {"service": c.service, "from": c.start}
@@ -167,8 +167,8 @@ def main(
         title=f"{commands:,} commands, {made['journal_mib']:,} MiB, tail {made['tail']:,}",
     )
     for row in rows:
-        table.add_row(row["service"], row["from"], f"{row['ready_s']:.2f}",
-                      f"{row['caught_up_s']:.2f}", f"{row['cpu_s']:.2f}", f"{row['memory_mib']:.0f}")  # fmt: skip
+        figures = [row[key] for key in ("ready_s", "caught_up_s", "cpu_s", "memory_mib")]
+        table.add_row(str(row["service"]), str(row["from"]), *(f"{x:.2f}" for x in figures))
     show(summary(rows) | made | {"rows": rows, "environment": where}, as_json, table)
 
 

@@ -22,6 +22,7 @@ SUFFIX: Final = ".seg"
 PREPARED: Final = "next.tmp"
 HEAD: Final = "head"
 HEAD_INTERVAL_NS: Final = 1_000_000_000
+_CHUNK_BYTES: Final = 1 << 20  # looked at in one comparison
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -55,6 +56,17 @@ def mapped(path: Path) -> memoryview:
         if os.fstat(file.fileno()).st_size == 0:
             return memoryview(b"")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _used(data: memoryview) -> int:
+    """How many bytes there are up to the last one that is not zero."""
+    zeroes, end = bytes(_CHUNK_BYTES), len(data)
+    while end > 0:
+        start = max(0, end - _CHUNK_BYTES)
+        if bytes(data[start:end]) != zeroes[: end - start]:
+            return start + len(bytes(data[start:end]).rstrip(b"\0"))
+        end = start
+    return 0
 
 
 class _Segment:
@@ -195,7 +207,7 @@ class Journal:
 
     def _torn_at(self, paths: list[Path], data: memoryview) -> bool:
         """Is the first of paths torn where the valid blocks end? Then nothing valid may follow."""
-        torn = len(bytes(data[self._offset :]).rstrip(b"\0"))
+        torn = _used(data[self._offset :])
         bad = torn and blocks.valid_after(data, self._offset) is not None
         if bad or (torn and any(blocks.valid_after(mapped(p), 0) is not None for p in paths[1:])):
             raise JournalCorruptError(
