@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from rtes.common.errors import OperatorError
 
 KEY_VARIABLE: Final = "RTES_ENCRYPTION_KEY_"
@@ -140,6 +138,8 @@ class KeyRing:
 
     def encrypt(self, value: Any, environment: str, path: str, kid: str) -> str:
         """The envelope of any JSON value."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # only who needs it: 7 MB
+
         key = self.get(check_kid(kid), path)
         iv = os.urandom(IV_BYTES)
         plain = json.dumps(value).encode()
@@ -148,6 +148,9 @@ class KeyRing:
 
     def decrypt(self, text: str, environment: str, path: str, where: str = "") -> Any:
         """The value. where names it in errors, path if not given. Raises SecretError."""
+        from cryptography.exceptions import InvalidTag  # most configurations hold no envelope
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         where = where or path
         envelope = Envelope.parse(text, where)
         key = self.get(envelope.kid, where)
