@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +197,13 @@ def test_one_service_answers_its_own_probes(tmp_path: Path) -> None:
                 mesh.start("matcher")
                 mesh.start("archive")
                 for path in ("/ready", "/startup", "/live", "/health"):
-                    until(lambda path=path: own_probe(port, path)[0] == 200, 20)  # type: ignore[misc]
+                    until(partial(answers_200, port, path), 20)
             finally:
                 process.terminate()
+
+
+def answers_200(port: int, path: str) -> bool:
+    return own_probe(port, path)[0] == 200
 
 
 def free_port() -> int:
