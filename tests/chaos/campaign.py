@@ -23,7 +23,7 @@ from tests.chaos.trader import BURST_MAX, Trader
 from tests.meshes import limit, told
 
 EVERYTHING: Final = (*SERVICES, "marketdata", "snapshotter")
-ORDER_PATH: Final = ("gateway", "risk", "matcher")
+LANES: Final = (("matcher",), ("gateway", "risk"), ("archive", "marketdata", "snapshotter"))
 NAMES: Final = ("DEMO1", "DEMO2", "DEMO3")
 POSITION_MAX: Final = 60
 READY_S: Final = 20.0
@@ -111,7 +111,7 @@ class Run:
 
     def __exit__(self, *reason: Any) -> None:
         for trader in self.traders:
-            trader.stopping.set()
+            trader.abandon()
         self.mesh.__exit__(*reason)
 
     # ------------------------------------------------------------ what is done to it
@@ -266,15 +266,13 @@ def passes(run: Run, name: str) -> int:
 
 
 def failpoints(run: Run, names: Mapping[str, list[str]]) -> None:
-    """Let services die at every failpoint: one of the order path and one of the others at a time,
-    for who dies without end keeps the others from ever coming to theirs."""
-    lanes = [
-        [(s, name) for s in services for name in names[s]]
-        for services in (ORDER_PATH, [s for s in EVERYTHING if s not in ORDER_PATH])
-    ]
+    """Let services die at every failpoint, one of each lane at a time: when all die without end,
+    nobody comes to where it should die."""
+    lanes = [[(s, name) for s in services for name in names[s]] for services in LANES]
     for lane in lanes:
         run.chance.shuffle(lane)
-    armed: list[tuple[str, str, float] | None] = [None, None]
+    lanes[-1].sort(key=lambda point: point[1] == "archive.half_told")  # while others come back
+    armed: list[tuple[str, str, float] | None] = [None] * len(lanes)
     while any(lanes) or any(armed):
         for i, lane in enumerate(lanes):
             armed[i] = _next_failpoint(run, lane, armed[i])

@@ -33,7 +33,7 @@ def trader(exchange: Supervised) -> Iterator[Trader]:
     trading = Trader.of(exchange, "DEMO1", 1)
     trading.start()
     yield trading
-    trading.stopping.set()
+    trading.abandon()
 
 
 def age(exchange: Supervised, service: str, seconds: float) -> None:

@@ -74,6 +74,7 @@ class Trader(threading.Thread):
         self.burst_max = BURST_MAX  # requests before it looks what it was told
         self.failure = ""
         self.stopping = threading.Event()
+        self._abandoned = False
         self._file = self.path.open("ab")
         self._unsynced = False
         self._random = random.Random(seed)
@@ -111,7 +112,7 @@ class Trader(threading.Thread):
     def wait(self, done: Callable[[], bool]) -> bool:
         """Poll until done() says so; False when it does not within SETTLE_S."""
         polls = int(SETTLE_S / 0.02)
-        while not done() and polls:
+        while not done() and polls and not self._abandoned:
             self.client.poll(0.02)
             polls -= 1
         self._sync()
@@ -133,6 +134,14 @@ class Trader(threading.Thread):
         self._file.close()
         self.client.close()
         return Diary(self.path)
+
+    def abandon(self) -> None:
+        """Stop whatever it does, unless it has ended."""
+        self._abandoned = True
+        self.stopping.set()
+        self.join()
+        self._file.close()
+        self.client.close()
 
     def _act(self, resting: list[Order]) -> None:
         choose, client = self._random, self.client
