@@ -1,8 +1,8 @@
 """A campaign: `python -m tests.chaos --kills 1000 --seed 1 [--durability never] [--json]`, or
 `python -m tests.chaos --failpoints --runs 100`, in which every run passes every failpoint.
 
-Runs take turns in keeping the whole journal and in removing what snapshots cover. Exit code 1 when
-any promise was broken; the directory of a run that failed is kept and named.
+Runs take turns in keeping the whole journal and in removing what snapshots cover. Ctrl-C ends it
+with the figures so far. Exit code 1 when any promise was broken; a failed run's files are kept.
 """
 
 import json
@@ -33,7 +33,7 @@ KILLS_PER_RUN = 50  # then a new mesh: a run that fails is short enough to look 
 def main(
     kills: int, at_failpoints: bool, runs: int, seed: int, durability: str, as_json: bool
 ) -> None:
-    began, total = time.monotonic(), Outcome()
+    began, total, done = time.monotonic(), Outcome(), 0
     goals = [min(KILLS_PER_RUN, kills - done) for done in range(0, kills, KILLS_PER_RUN)]
     work: list[Callable[[Run], None]] = [partial(random_kills, kills=goal) for goal in goals]
     if at_failpoints:
@@ -43,19 +43,24 @@ def main(
         task = bar.add_task("failpoints" if at_failpoints else "kills", total=kills)
 
         def tell(now: Outcome) -> None:
-            done = [sum(o.deaths.values()) if at_failpoints else o.kills for o in (total, now)]
-            bar.update(task, completed=sum(done))
+            dead = [sum(o.deaths.values()) if at_failpoints else o.kills for o in (total, now)]
+            bar.update(task, completed=sum(dead))
 
         for number, one in enumerate(work):
             directory = Path(tempfile.mkdtemp(prefix="rtes-chaos-"))
             settings = {"durability": durability, "retention": RETENTIONS[number % 2]}
-            outcome = execute(directory, 1_000 * seed + number, settings, one, tell)
+            try:
+                outcome = execute(directory, 1_000 * seed + number, settings, one, tell)
+            except KeyboardInterrupt:
+                shutil.rmtree(directory)
+                break
+            done += 1
             total.update(outcome)
             if outcome.findings.counts:
                 click.echo(f"run {number}, {directory}: {outcome.findings.texts}", err=True)
             else:
                 shutil.rmtree(directory)
-    result = {"runs": len(work), **total.summary(), "durability": durability, "seed": seed}
+    result = {"runs": done, **total.summary(), "durability": durability, "seed": seed}
     result["seconds"] = round(time.monotonic() - began, 1)
     click.echo(json.dumps(result) if as_json else json.dumps(result, indent=2))
     sys.exit(1 if total.findings.counts else 0)
