@@ -14,13 +14,14 @@ AHEAD_PER_S: Final = 150_000  # requests that a flooding client has ready
 @dataclass(frozen=True, eq=False)
 class Target:
     """Something to load. keys: of one account each; symbols with the price around which to trade,
-    none for the null mesh."""
+    none for the null mesh; market_data: where subscribers connect."""
 
     name: str
     endpoint: str
     keys: list[str]
     processes: dict[str, subprocess.Popen[bytes]]
     symbols: list[tuple[str, int]]
+    market_data: str = ""
 
 
 def drive(

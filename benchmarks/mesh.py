@@ -37,6 +37,7 @@ def exchange(stack: contextlib.ExitStack, durability: str) -> Target:
         [str(mesh.paths.key_file(f"DEMO{i + 1}")) for i in range(8)],
         mesh.processes,
         [(i.symbol, i.reference_price) for i in instruments if i.min_price_increment == 1],
+        mesh.config.exchange.market_data_endpoint,
     )
 
 
