@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "book": Lazy("rtes.client.cli_market", "book", "Watch an order book."),
     "tape": Lazy("rtes.client.cli_market", "tape", "Watch trades as they happen."),
     "status": Lazy("rtes.client.cli_tools", "status", "Show how the exchange is."),
+    "latency": Lazy("rtes.client.cli_performance", "latency", "Watch how long orders take."),
+    "affinity": Lazy("rtes.client.cli_performance", "affinity", "Show and check who uses cores."),
     "kill": Lazy("rtes.client.cli_account", "kill", "Operators: stop an account or a symbol."),
     "emergency": Lazy("rtes.client.cli_emergency", "emergency", "Stop the whole exchange."),
     "bots": Lazy("rtes.client.bots.command", "bots", "Run the bots that make a market."),

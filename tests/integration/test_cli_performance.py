@@ -1,0 +1,53 @@
+"""`rtes affinity` and `rtes latency` of a running exchange."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rtes.client import Client
+from rtes.client.testing import SERVICES, Mesh
+
+pytestmark = pytest.mark.mesh
+
+
+def rtes(mesh: Mesh, *arguments: str) -> tuple[int, Any]:
+    """Exit code and what is printed with --json."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from rtes.client.cli import main; main()", *arguments,
+         "--json", "--profile", str(mesh.config_file)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_stages_and_cores(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    services = (*SERVICES, "marketdata", "snapshotter", "health")
+    with Mesh(tmp_path, services, cores={"matcher": [core]}) as mesh:
+        with Client.connect("DEMO1", config=mesh.config) as client:
+            for _ in range(20):
+                client.buy("AAPL", 1, 58_000)
+        code, found = rtes(mesh, "latency", "--seconds", "0")
+        stages = {row["stage"]: row for row in found["stages"]}
+        assert code == 0
+        assert all(row["count"] >= 20 and row["p50_us"] > 0 for row in stages.values()), found
+        assert stages["gateway to report"]["p50_us"] >= stages["gateway to risk"]["p50_us"]
+
+        code, found = rtes(mesh, "affinity")
+        rows = {row["service"]: row for row in found["services"]}
+        assert code == 0
+        assert rows["matcher"]["has"] == rows["matcher"]["configured"] == [core]
+        assert rows["matcher"]["pid"] == mesh.processes["matcher"].pid
+        assert all(row["matches"] for row in rows.values()), rows
+
+        if len(os.sched_getaffinity(0)) > 1:  # else there is no wrong core to be on
+            for thread in Path(f"/proc/{rows['matcher']['pid']}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), os.sched_getaffinity(0))
+            code, found = rtes(mesh, "affinity")
+            assert code == 1
+            assert found["matches"] is False
