@@ -26,10 +26,12 @@ NULL: Final = "null mesh"
 Cell = tuple[int, int]  # clients, orders per frame
 
 
-def exchange(stack: contextlib.ExitStack, durability: str) -> Target:
+def exchange(
+    stack: contextlib.ExitStack, durability: str, services: tuple[str, ...] = SERVICES
+) -> Target:
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     journal = {"durability": durability, "segment_mib": SEGMENT_MIB}
-    mesh = stack.enter_context(Mesh(directory, SERVICES, journal=journal))
+    mesh = stack.enter_context(Mesh(directory, services, journal=journal))
     instruments = load_instruments(mesh.config.exchange.instruments).instruments
     return Target(
         durability,
