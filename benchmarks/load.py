@@ -20,12 +20,16 @@ import msgspec
 import zmq
 from rtes.client.connection import open_socket
 from rtes.client.credentials import Credentials
+from rtes.common.enums import CancelOnDisconnect
+from rtes.common.messages import PROTOCOL_VERSION
 
 WINDOW = 900  # below the session's credit of 1,000
 OPEN_MAX = 200
 WARM_UP_S = 0.5
 NULL_BYTES = 44  # of one request in the null mesh, as many as an order has
 ANSWERS = ("0", "8", "4")
+HEART_BT_INT_S = 30
+LEAVE_NOTHING = int(CancelOnDisconnect.EVERYTHING)  # every run begins with books of its own
 
 
 class Row(msgspec.Struct, array_like=True, gc=False):
@@ -84,7 +88,8 @@ class Exchange:
         self._symbols = spec["symbols"]
         self._next_id = 1
         self._open: deque[tuple[int, str]] = deque()
-        self.socket.send(_encode(["A", credentials.account]))
+        logon = ("A", credentials.account, PROTOCOL_VERSION, HEART_BT_INT_S, LEAVE_NOTHING)
+        self.socket.send(_encode(logon))
         self._wait_logon()
 
     def _wait_logon(self) -> None:

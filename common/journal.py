@@ -80,6 +80,11 @@ class _Segment:
         self._end = 0
         self._crc: int | None = None
 
+    def release(self) -> None:
+        """Stay mapped, but hold no pages: what was read once would count as ours for ever."""
+        if isinstance(self.data.obj, mmap.mmap):
+            self.data.obj.madvise(mmap.MADV_DONTNEED)
+
     def extend(self) -> None:
         """Find what was appended since."""
         for block in blocks.scan(self.data, self._crc, self._end):
@@ -95,6 +100,7 @@ class Reader:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._segments: dict[Path, _Segment] = {}
+        self._last: _Segment | None = None  # that was read
 
     @property
     def first_seq(self) -> int:
@@ -134,6 +140,9 @@ class Reader:
     def _of_segment(
         self, segment: _Segment, seq: int
     ) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
+        if self._last is not None and self._last is not segment:
+            self._last.release()
+        self._last = segment
         segment.extend()
         i = max(0, bisect_right(segment.seqs, seq) - 1)
         while i < len(segment.offsets):
