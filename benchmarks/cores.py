@@ -14,6 +14,8 @@ import pstats
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any, Final
 
 import click
@@ -33,6 +35,8 @@ ACCOUNTS: Final = 4
 BATCH: Final = 128  # requests that a core finds when it looks, about as in a mesh under load
 OPEN_MAX: Final = 200  # of one account
 PRICE: Final = 10_000
+FAR_MIN: Final = 100  # ticks
+FAR_SPREAD: Final = 800
 START_NS: Final = 1_700_000_000_000_000_000
 STEP_NS: Final = 1_000_000  # between two batches
 SYMBOLS: Final = tuple(f"SYM{i}" for i in range(8))
@@ -43,8 +47,12 @@ class Trader:
     """Requests of one account, a function of the seed: 45 % cancels, 8 % replaces, of the
     orders one in ten crosses; 2 % of all are beyond the price band, 2 % cancel what never was."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self, seed: int, symbols: Sequence[str] = SYMBOLS, open_max: int = OPEN_MAX
+    ) -> None:
         self._roll = random.Random(seed).random
+        self._symbols = symbols
+        self._open_max = open_max
         self._last_id = 0
         self._open: deque[tuple[int, str]] = deque()
 
@@ -52,23 +60,31 @@ class Trader:
         self._last_id += 1
         roll = self._roll()
         if roll < 0.02:
-            return ("F", self._last_id, SYMBOLS[0], self._last_id + 1_000_000)
+            return ("F", self._last_id, self._symbols[0], self._last_id + 1_000_000)
         if roll < 0.04:
-            return self._order(SYMBOLS[0], 2 * PRICE)
-        if self._open and (roll < 0.47 or len(self._open) >= OPEN_MAX):
+            return self._order(self._symbols[0], 2 * PRICE)
+        if self._open and (roll < 0.47 or len(self._open) >= self._open_max):
             orig, symbol = self._open.popleft()
             return ("F", self._last_id, symbol, orig)
         if self._open and roll < 0.55:
             orig, symbol = self._open.popleft()
             self._open.append((self._last_id, symbol))
             return ("G", self._last_id, symbol, orig, 1 + int(self._roll() * 9), PRICE)
-        symbol = SYMBOLS[int(self._roll() * len(SYMBOLS))]
-        self._open.append((self._last_id, symbol))
-        return self._order(symbol, 0)
+        return self._rest(0)
 
-    def _order(self, symbol: str, price: int) -> tuple[Any, ...]:
+    def resting(self) -> tuple[Any, ...]:
+        """An order that stands so far from the others that it trades with none of them."""
+        self._last_id += 1
+        return self._rest(FAR_MIN + int(self._roll() * FAR_SPREAD))
+
+    def _rest(self, far: int) -> tuple[Any, ...]:
+        symbol = self._symbols[int(self._roll() * len(self._symbols))]
+        self._open.append((self._last_id, symbol))
+        return self._order(symbol, 0, far)
+
+    def _order(self, symbol: str, price: int, far: int = 0) -> tuple[Any, ...]:
         buy = self._roll() < 0.5
-        distance = int(self._roll() * 20) - 2
+        distance = far + int(self._roll() * 20) - 2
         price = price or (PRICE - distance if buy else PRICE + distance)
         qty = 1 + int(self._roll() * 9)
         return ("D", self._last_id, symbol, "1" if buy else "2", qty, "2", price)
@@ -77,15 +93,19 @@ class Trader:
 class Chain:
     """Gateway, risk and matcher; spent counts the CPU time of each in ns."""
 
-    def __init__(self, seed: int) -> None:
-        instruments = [Instrument(symbol=s, reference_price=PRICE) for s in SYMBOLS]
-        limits = Limits(orders_per_s_max=10**9, position_max=10**12)
+    def __init__(
+        self, seed: int, symbols: Sequence[str] = SYMBOLS, accounts_known: int = ACCOUNTS,
+        sessions: int = ACCOUNTS, open_max: int = OPEN_MAX,
+    ) -> None:  # fmt: skip
+        """open_max: of one session."""
+        instruments = [Instrument(symbol=s, reference_price=PRICE) for s in symbols]
+        limits = Limits(orders_per_s_max=10**9, position_max=10**12, open_orders_max=10**9)
         accounts = [
-            Account(id=i, name=f"ACCOUNT{i}", limits=limits) for i in range(1, ACCOUNTS + 1)
+            Account(id=i, name=f"ACCOUNT{i}", limits=limits) for i in range(1, accounts_known + 1)
         ]
         find = {a.name: a for a in accounts}.get
         finder = account_finder(find, check_keys=False)
-        allowed = GatewayLimits(ACCOUNTS, 10_000, 10**9)
+        allowed = GatewayLimits(sessions, 10_000, 10**9)
         self._gateway = gateway.GatewayCore(0, 1, instruments, find, finder, allowed)
         self._risk = risk.RiskCore(0, 1, Risk(instruments, accounts), [0])
         self._matcher = matcher.MatcherCore(0, 1, Engine(0, instruments))
@@ -95,7 +115,11 @@ class Chain:
         self._waiting: dict[tuple[str, int], list[bytes]] = {}  # by core and channel
         self._profile: cProfile.Profile | None = None
         self._profiled = ""
-        self._traders = {a.name.encode(): Trader(seed * 100 + a.id) for a in accounts}
+        self._traders = {
+            a.name.encode(): Trader(seed * 100 + a.id, symbols, open_max)
+            for a in accounts[:sessions]
+        }
+        self._turns = cycle(self._traders.items())
         for _ in range(3):  # everyone hears of everyone
             self._now_ns += 250 * STEP_NS
             for core in (self._gateway, self._risk, self._matcher):
@@ -111,11 +135,19 @@ class Chain:
     def frames(self, per_frame: int) -> list[tuple[bytes, str, bytes]]:
         """One batch of requests."""
         found = []
-        for _ in range(BATCH // ACCOUNTS // per_frame):
-            for name, trader in self._traders.items():
-                requests = [trader.request() for _ in range(per_frame)]
-                found.append((name, "", encode(requests if per_frame > 1 else requests[0])))
+        for name, trader in islice(self._turns, BATCH // per_frame):
+            requests = [trader.request() for _ in range(per_frame)]
+            found.append((name, "", encode(requests if per_frame > 1 else requests[0])))
         return found
+
+    def rest(self, orders: int) -> None:
+        """Fill the books with so many orders, of all sessions."""
+        for at in range(0, orders, BATCH):
+            turns = islice(self._turns, min(BATCH, orders - at))
+            self.round([(name, "", encode(trader.resting())) for name, trader in turns])
+
+    def open_orders(self) -> int:
+        return int(self._matcher.vitals().gauges["rtes_open_orders"])
 
     def round(self, frames: list[tuple[bytes, str, bytes]]) -> None:
         """One batch all the way, and back."""
@@ -155,7 +187,11 @@ class Chain:
 
 def measure(per_frame: int, requests: int, seed: int, profile: str = "") -> dict[str, float]:
     """CPU us per request by core."""
-    chain = Chain(seed)
+    return spend(Chain(seed), per_frame, requests, profile)
+
+
+def spend(chain: Chain, per_frame: int, requests: int, profile: str = "") -> dict[str, float]:
+    """CPU us per request by core, of a chain that may hold orders already."""
     for _ in range(20):
         chain.round(chain.frames(per_frame))
     gc.collect()
