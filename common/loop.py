@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from rtes.common import failpoint, process
 from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result
+from rtes.common.events import Event
 from rtes.common.histogram import Histogram
 from rtes.common.records import encode
 
@@ -31,6 +32,7 @@ class Vitals:
     counters: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)  # since the last ones, for the log
 
 
 class Core(Protocol):
@@ -86,8 +88,9 @@ class Loop:
         undelivered: Callable[[int, bytes], None] | None = None,
         beat: Callable[[], None] = lambda: None,
         told: Callable[[dict[str, Any]], None] = lambda _: None,
+        log: Callable[[list[Event]], None] = lambda _: None,
     ) -> None:
-        """told gets each report to health, too."""
+        """told gets each report to health, too; log gets what happened since the last."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -95,6 +98,7 @@ class Loop:
         self._undelivered = undelivered
         self._beat = beat
         self._told_report = told
+        self._log = log
         self._received, self._decided, self._committed, self._half_told, self._told = (
             f"{service}.{point}" for point in FAILPOINTS
         )
@@ -111,6 +115,7 @@ class Loop:
         self._tick_ns = 0
         self._tick_gap_ns = 0  # the longest between two ticks since the last report
         self._health_ns = 0
+        self._health_interval_ns = TICK_NS  # until it is ready: whoever waits for it is to know
         self.stopping = False
 
     def run(self) -> None:
@@ -119,6 +124,7 @@ class Loop:
         signal.signal(signal.SIGINT, self._stop)
         while not self.stopping:
             self.step(TICK_NS // 1_000_000)
+        self._log([*self._core.vitals().events, ("info", "stopping", {})])
 
     def _stop(self, _signal: int, _frame: object) -> None:
         self.stopping = True
@@ -149,7 +155,7 @@ class Loop:
         self._release()
         if busy:
             failpoint.at(self._told)
-        if self._tick_ns - self._health_ns >= HEALTH_INTERVAL_NS:
+        if self._tick_ns - self._health_ns >= self._health_interval_ns:
             self._health_ns = self._tick_ns
             self.report()
 
@@ -172,6 +178,7 @@ class Loop:
     def report(self) -> None:
         """Send to health what the core says of itself and how its checks stand."""
         vitals, clock = self._core.vitals(), self._clock
+        self._health_interval_ns = HEALTH_INTERVAL_NS if vitals.ready else TICK_NS
         self._checks.run(clock.monotonic_ns)
         verdicts = self._checks.verdicts(clock.monotonic_ns())
         cpu_s, memory_bytes = process.usage()
@@ -185,5 +192,5 @@ class Loop:
         }
         self._ports.send(HEALTH_CHANNEL, None, encode(snapshot))
         self._told_report(snapshot)
+        self._log(vitals.events)
         self._beat()
-
