@@ -29,7 +29,7 @@ from rtes.control.setup import setup
 
 SERVICES = ("matcher", "archive", "risk", "gateway")
 HEALTH = "health"
-READY_S = 30.0
+READY_S = 60.0
 
 
 def free_offset() -> int:

@@ -26,9 +26,9 @@ EVERYTHING: Final = (*SERVICES, "marketdata", "snapshotter")
 LANES: Final = (("matcher",), ("gateway", "risk"), ("archive", "marketdata", "snapshotter"))
 NAMES: Final = ("DEMO1", "DEMO2", "DEMO3")
 POSITION_MAX: Final = 60
-READY_S: Final = 20.0
-PROGRESS_S: Final = 30.0
-ARMED_S: Final = 30.0
+READY_S: Final = 90.0  # long: a machine that is starved is not a finding
+PROGRESS_S: Final = 90.0
+ARMED_S: Final = 120.0
 FAILPOINTS: Final = {
     service: [f"{service}.{point}" for point in loop.FAILPOINTS] for service in EVERYTHING
 }

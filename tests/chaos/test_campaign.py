@@ -16,7 +16,7 @@ from tests.chaos.checker import KINDS, Findings, check_all, check_limit, check_o
 from tests.chaos.trader import Diary
 from tests.meshes import Numbered, told
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 KILLS = 12
 
 

@@ -17,7 +17,7 @@ from tests.chaos.supervised import Supervised, wait_until
 from tests.chaos.trader import Trader
 from tests.meshes import audit, told
 
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 HANGS = (*EVERYTHING, "health", "control")
 QUICK_KILLS = 4  # supervisord's own default gives up at the third restart
 

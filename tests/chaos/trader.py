@@ -28,7 +28,7 @@ PX: Final = {"AAPL": 58_574, "MSFT": 3_070}
 EXPECTED: Final = (Code.TOO_LATE, Code.QTY_BELOW_FILLED, Code.POSITION, Code.READ_ONLY, Code.BUSY)
 RESTING_MAX: Final = 50
 BURST_MAX: Final = 5
-SETTLE_S: Final = 20.0
+SETTLE_S: Final = 60.0
 END: Final = "end"
 _decode_report = msgspec.json.Decoder(m.Outbound).decode
 
@@ -78,7 +78,7 @@ class Trader(threading.Thread):
         self._file = self.path.open("ab")
         self._unsynced = False
         self._random = random.Random(seed)
-        self.client = Client.connect(account, config=config, on_report=self._note, timeout_s=30.0)
+        self.client = Client.connect(account, config=config, on_report=self._note, timeout_s=120.0)
 
     @classmethod
     def of(cls, mesh: Mesh, account: str, seed: int) -> "Trader":
