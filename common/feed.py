@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
+from rtes.common.events import Events
 from rtes.common.invariant import invariant
 from rtes.common.records import Block, decode, decode_block, encode
 
@@ -140,13 +141,14 @@ class Followers:
     """Follows the feeds of several shards; what is missed is asked of each shard's archive."""
 
     def __init__(self, shards: Iterable[int], from_head: bool = False) -> None:
+        self.events = Events()
         self.by_shard = {shard: Follower(shard) for shard in shards}
         self._unplaced = set(self.by_shard) if from_head else set()
 
     def take(self, frame: bytes) -> tuple[list[Block], Status | None]:
         """A frame of the feed or a replay: the blocks now in turn, or a status."""
         if frame[:1] == TOPIC_END:
-            self.by_shard[decode(frame[1:])].answered()
+            self._answered(self.by_shard[decode(frame[1:])])
             return [], None
         if frame[:1] == TOPIC_GONE:
             self._gone(*decode(frame[1:]))
@@ -166,6 +168,11 @@ class Followers:
             return [], None
         return [decode_block(b) for b in self.by_shard[shard].receive(frame)], None
 
+    def _answered(self, follower: Follower) -> None:
+        follower.answered()
+        where = {"feed": follower.shard, "seq": follower.next_seq - 1}
+        self.events.info("replayed", **where, head=follower.head_seq)
+
     def _gone(self, shard: int, seq: int) -> None:
         if self.by_shard[shard].next_seq == seq:
             raise FellBehindError(
@@ -179,8 +186,13 @@ class Followers:
 
     def requests(self, now_ns: int) -> list[tuple[int, int]]:
         """(shard, first missing sequence number) for every replay to ask for now."""
-        wanted = [(s, f.request(now_ns)) for s, f in self.by_shard.items()]
-        return [(shard, seq) for shard, seq in wanted if seq is not None]
+        asked = [(s, f.request(now_ns)) for s, f in self.by_shard.items()]
+        wanted = [(shard, seq) for shard, seq in asked if seq is not None]
+        for shard, seq in wanted:
+            follower = self.by_shard[shard]
+            figures = {"head": follower.head_seq, "gaps": follower.gaps}
+            self.events.info("replay asked", feed=shard, from_seq=seq, **figures)
+        return wanted
 
     @property
     def applied(self) -> dict[int, int]:

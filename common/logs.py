@@ -10,10 +10,12 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Final, TextIO
 
 import structlog
+from rtes.common.events import Event as Noted
 
 RECORDS_MAX: Final = 10_000
 VALUE_CHARACTERS_MAX: Final = 2_000
@@ -95,6 +97,23 @@ def set_level(level: str) -> None:
 def get() -> Any:
     """The process's logger: get().info("session opened", account="ACME", seq=7)."""
     return structlog.get_logger()
+
+
+def write(events: Iterable[Noted]) -> None:
+    """What a core noted."""
+    for level, what, details in events:
+        getattr(get(), level)(what, **details)
+
+
+def tell_of_errors() -> None:
+    """What ends this process unforeseen is a line of the log, besides the usual traceback."""
+    usual = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        get().error("ended by an error", kind=kind.__name__, why=str(error))
+        usual(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 def clean(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,8 +84,9 @@ class Boot:
 
         name, shard = self.service, self.shard
         return Loop(
-            core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told
-        )
+            core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told,
+            logs.write,
+        )  # fmt: skip
 
     def late_account(self, number: int) -> Account | None:
         """An account that was made since the start, with its effective limits."""
@@ -144,6 +145,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         config.environment, config.security.log_level, service=service, shard=options.shard
     )
     atexit.register(writer.close)
+    logs.tell_of_errors()
     logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
     live = LiveConfig(paths.config_file, config.security.log_level)
     shard = options.shard

@@ -31,8 +31,6 @@ FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
 RISK: Final = 10  # channel of risk shard 0
 ARCHIVE: Final = 50  # channel of the archive of shard 0
-
-
 # An empty frame to a participant ends its connection: see common/sockets.py.
 HANG_UP: Final = b""
 
@@ -93,7 +91,7 @@ class GatewayCore:
         session = self._sessions.by_routing_id.get(routing_id)
         if frame is None:  # the connection is gone
             if session is not None:
-                self.close(session)
+                self.close(session, "the connection is gone")
             return
         messages, rejects = admission.read(frame)
         key = user or routing_id
@@ -101,7 +99,7 @@ class GatewayCore:
         if turned is not None:
             self._tell_all(routing_id, turned.told)
             if turned.hang_up:
-                self._drop(session, routing_id)
+                self._drop(session, routing_id, turned.why)
         elif session is None:
             self._stranger(routing_id, user, messages, rejects, now_ns)
         elif session.user != user:
@@ -175,7 +173,7 @@ class GatewayCore:
         lanes = self._lanes.of_account(account.id) if account is not None else []
         full = self._door.refusal(message, account, fullest(lanes), len(self._sessions))
         if account is None or full is not None:
-            self._tell(routing_id, admission.refuse(message, *(full or NOT_OPEN)))
+            self._tell(routing_id, self._door.refuse(message, user, full or NOT_OPEN))
             return None
         if (pending := self._sessions.pending(account.id)) is not None:
             self._replace(pending, now_ns)
@@ -228,7 +226,7 @@ class GatewayCore:
                 self._positions(session, message)
             case m.Logout():
                 self._tell_session(session, m.Logout("goodbye"), now_ns)
-                self.close(session)
+                self.close(session, "logged out")
             case m.Logon() if session.state != CLOSED:  # the answer was lost: it comes again
                 full = self._door.full(fullest(session.lanes))
                 if full is None:
@@ -295,7 +293,7 @@ class GatewayCore:
 
     def _replace(self, session: Session, now_ns: int) -> None:
         self._tell_session(session, m.Logout(explain(Code.REPLACED_SESSION, 0, 0)), now_ns)
-        self._sessions.remove(session)
+        self._sessions.remove(session, "replaced by a newer one")
 
     def _risk(self, frame: bytes, now_ns: int) -> None:
         if frame[:1] == TOPIC_ANSWER:
@@ -347,21 +345,21 @@ class GatewayCore:
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
         if (session := self._sessions.by_routing_id.get(routing_id)) is not None:
-            self._drop(session, routing_id)
+            self._drop(session, routing_id, "it is gone or does not read")
 
     def _hang_up(self, session: Session, last_word: m.Logout, now_ns: int) -> None:
         self._tell_session(session, last_word, now_ns)
-        self._drop(session, session.routing_id)
+        self._drop(session, session.routing_id, last_word.text)
 
-    def _drop(self, session: Session | None, routing_id: bytes) -> None:
+    def _drop(self, session: Session | None, routing_id: bytes, why: str) -> None:
         """End a connection, and its session if it has one."""
         if session is not None:
-            self.close(session)
+            self.close(session, why)
         self.outbox.append((CLIENTS, routing_id, HANG_UP))
 
-    def close(self, session: Session) -> None:
+    def close(self, session: Session, why: str) -> None:
         """End a session and let the matcher cancel what it was asked to."""
-        self._sessions.remove(session)
+        self._sessions.remove(session, why)
         if session.turn:
             self._disconnect(session.account.id, session.turn)
 
@@ -396,4 +394,5 @@ class GatewayCore:
 
     def vitals(self) -> Vitals:
         counters = {**self._counts.counters(), **self._door.counters()}
-        return vitals(self._condition(), counters, len(self._sessions), self._lanes)
+        events = [e for x in (self._sessions, self._door, self._followers) for e in x.events.take()]
+        return vitals(self._condition(), counters, len(self._sessions), self._lanes, events)

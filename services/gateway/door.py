@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rtes.common import messages as m
+from rtes.common.events import Events
 from rtes.common.refdata import Account
 from rtes.common.refusals import Code, explain
 from rtes.services.gateway.admission import UNREADABLE_CODES, refuse
@@ -35,6 +36,7 @@ class TurnedAway(NamedTuple):
 
     told: Sequence[m.Outbound]
     hang_up: bool
+    why: str
 
 
 class Door:
@@ -43,6 +45,7 @@ class Door:
     def __init__(self, limits: GatewayLimits) -> None:
         self._limits = limits
         self._offences = Offences()
+        self.events = Events()
         self._rejects = self._bans = self._ignored = 0
 
     def turn_away(
@@ -54,9 +57,9 @@ class Door:
             self._ignored += len(messages) + len(rejects)
             logon = next((x for x in messages if type(x) is m.Logon), None)
             if logon is None:
-                return TurnedAway([], False)
-            value = UNREADABLE_MAX
-            return TurnedAway([refuse(logon, Code.BANNED, value, value, left_ms)], True)
+                return TurnedAway([], False, "")
+            banned = Full(Code.BANNED, UNREADABLE_MAX, UNREADABLE_MAX, left_ms)
+            return TurnedAway([self.refuse(logon, key, banned)], True, "banned")
         if not rejects:
             return None
         self._rejects += len(rejects)
@@ -65,7 +68,8 @@ class Door:
             return None
         self._bans += 1
         text = explain(Code.BANNED, UNREADABLE_MAX, UNREADABLE_MAX)
-        return TurnedAway([m.Logout(text)], True)
+        self.events.warning("key banned", key=key, why=text)
+        return TurnedAway([m.Logout(text)], True, text)
 
     def strangers(
         self, key: Key, messages: Sequence[m.Inbound], rejects: list[m.Reject], now_ns: int
@@ -76,6 +80,7 @@ class Door:
             return []
         if not self._offences.strange(key, count, now_ns):
             self._ignored += count
+            self.events.warning("flood without a session", key=key)
             return []
         return [*rejects, *(refuse(x, Code.NOT_LOGGED_ON) for x in messages)]
 
@@ -91,6 +96,13 @@ class Door:
         if sessions >= limits.sessions_max:
             return Full(Code.BUSY, limits.sessions_max, sessions, LOGON_RETRY_MS)
         return self.full(held)
+
+    def refuse(self, message: Any, key: Key, full: Full) -> m.BusinessMessageReject:
+        """The refusal of a Logon."""
+        why = explain(full.code, full.limit, full.value)
+        named = {"account": message.sender_comp_id, "key": key}
+        self.events.warning("session refused", **named, code=full.code.name, why=why)
+        return refuse(message, *full)
 
     def full(self, held: int) -> Full | None:
         """Why a Logon cannot be sequenced now."""

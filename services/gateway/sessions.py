@@ -5,8 +5,9 @@ most one open and one pending session, the newest; a routing id alone proves not
 each frame does.
 """
 
-from typing import Final
+from typing import Any, Final
 
+from rtes.common.events import Events
 from rtes.common.messages import Logon
 from rtes.common.records import CMD_LOGON, Command, home_shard
 from rtes.common.refdata import Account
@@ -140,6 +141,7 @@ class Sessions:
     """All sessions of one gateway."""
 
     def __init__(self, first_number: int) -> None:
+        self.events = Events()
         self.by_routing_id: dict[bytes, Session] = {}
         self.by_account: dict[int, Session] = {}  # open, or pending when none is open
         self._by_number: dict[int, Session] = {}
@@ -170,12 +172,16 @@ class Sessions:
     def open(self, session: Session) -> Session | None:
         """Make session its account's; returns the one it replaces."""
         replaced = self.by_account.get(session.account.id)
+        if session.state != OPEN:
+            self.events.info("session opened", **_named(session))
         session.state = OPEN
         self._settled(session)
         self.by_account[session.account.id] = session
         return replaced if replaced is not session else None
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Session, why: str) -> None:
+        if session.state != CLOSED:
+            self.events.info("session closed", **_named(session), why=why)
         session.state = CLOSED
         self._settled(session)
         self.by_routing_id.pop(session.routing_id, None)
@@ -186,3 +192,14 @@ class Sessions:
     def _settled(self, session: Session) -> None:
         if self._pending.get(session.account.id) is session:
             del self._pending[session.account.id]
+
+
+def _named(session: Session) -> dict[str, Any]:
+    """For the log."""
+    account = session.account
+    return {
+        "account": account.name,
+        "account_id": account.id,
+        "session": session.number,
+        "key": session.user,
+    }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rtes.common.checks import Check, HealthStatus, Result, healthy_if
+from rtes.common.events import Event
 from rtes.common.loop import Vitals
 from rtes.services.gateway.lanes import Lanes
 
@@ -85,8 +86,12 @@ def health_checks(condition: Callable[[], Condition]) -> list[Check]:
 
 
 def vitals(
-    condition: Condition, counters: dict[str, float], sessions: int, lanes: Lanes
+    condition: Condition,
+    counters: dict[str, float],
+    sessions: int,
+    lanes: Lanes,
+    events: list[Event],
 ) -> Vitals:
-    """Readiness and figures."""
+    """Readiness, figures, and what happened."""
     gauges: dict[str, float] = {"rtes_sessions": sessions, "rtes_queue_depth": lanes.held}
-    return Vitals(condition.ready, counters, gauges, {"rtes_order_ack_seconds": lanes.took})
+    return Vitals(condition.ready, counters, gauges, {"rtes_order_ack_seconds": lanes.took}, events)

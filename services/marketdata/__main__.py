@@ -6,7 +6,7 @@ Exit code: 64 configuration.
 import os
 import sys
 
-from rtes.common import feed, service
+from rtes.common import feed, logs, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.common.records import decode
 from rtes.common.snapshots import ENGINE, MARKET_DATA, Snapshots
@@ -36,6 +36,7 @@ def main() -> int:
         engine.restore(state.decode(saved[0].state))
         published.restore(decode(saved[1].state), saved[1].point.seq + 1)
         core.resume(saved[1].point.seq)
+        logs.get().info("recovered", snapshot_seq=saved[1].point.seq)
     curve = start.curve_server()
     sockets = start.sockets()
     exchange = config.exchange

@@ -79,4 +79,5 @@ class MarketDataShell:
             },
             gauges={"rtes_feed_lag": lag, "rtes_sequence": follower.next_seq - 1},
             histograms={"rtes_delivery_seconds": self._took},
+            events=self._followers.events.take(),
         )

@@ -7,7 +7,7 @@ Exit codes: 64 configuration, 70 another matcher has the journal, 71 the journal
 import faulthandler
 import sys
 
-from rtes.common import service, storage
+from rtes.common import logs, service, storage
 from rtes.common.journal import JournalCorruptError
 from rtes.services.matcher import shell
 from rtes.services.matcher.core import COMMANDS, FEED, CommandFailedError
@@ -26,7 +26,10 @@ def main() -> int:
         return _refuse(error, storage.EXIT_JOURNAL_CORRUPT)
     except shell.TooManyPoisonedError as error:
         return _refuse(error, shell.EXIT_POISONED)
-    print(f"matcher {start.shard}: {matcher.recovered}", flush=True)
+    log = logs.get()
+    log.info("recovered", **matcher.recovered)
+    for account, cl_ord_id in matcher.crashes.poisoned:
+        log.warning("refusing what stopped the matcher", account_id=account, cl_ord_id=cl_ord_id)
     sockets = start.sockets()
     sockets.pull(COMMANDS, start.paths.socket(f"matcher{start.shard}"))
     sockets.publish(FEED, start.paths.socket(f"feed{start.shard}"))
@@ -45,7 +48,7 @@ def main() -> int:
 
 
 def _refuse(error: object, code: int) -> int:
-    print(f"matcher: {error}", file=sys.stderr)
+    logs.get().error("ends", code=code, why=str(error))
     return code
 
 

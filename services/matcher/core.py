@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from rtes.common import feed, link
 from rtes.common.checks import Check, HealthStatus, Result, healthy_if
+from rtes.common.events import Events
 from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
@@ -73,6 +74,7 @@ class MatcherCore:
         self._engine = engine
         self._in_hand: InHand = [0, 0] if in_hand is None else in_hand
         self._poisoned = poisoned
+        self._events = Events()
         self._time_ns = 0
         self._links = link.Receiver()
         self._frames: list[bytes] = []
@@ -89,7 +91,11 @@ class MatcherCore:
 
     def set_read_only(self, read_only: bool) -> None:
         """Whether the disk is full; the gateways hear of a change at once."""
-        self._status_due |= read_only != self.read_only
+        if read_only == self.read_only:
+            return
+        said = "read-only: the disk is full" if read_only else "takes orders again"
+        self._events.warning(said, seq=self.next_seq - 1)
+        self._status_due = True
         self.read_only = read_only
 
     def replay(self, block: Block) -> bool:
@@ -137,6 +143,8 @@ class MatcherCore:
 
     def _own_refusal(self, command: Command) -> Code:
         if (command[1], command[3]) in self._poisoned:
+            named = {"account_id": command[1], "cl_ord_id": command[3]}
+            self._events.warning("refused: it stopped the matcher", **named, code="POISONED")
             return Code.POISONED
         if self.read_only and command[0] in NEW_RISK:
             return Code.READ_ONLY
@@ -228,4 +236,5 @@ class MatcherCore:
                 "rtes_link_frames_dropped": self._links.dropped,
             },
             histograms={"rtes_order_latency_seconds.matcher": self._took},
+            events=self._events.take(),
         )

@@ -132,7 +132,7 @@ class Matcher(NamedTuple):
     writer: Writer
     crashes: Crashes
     lock: int  # held until the process ends
-    recovered: str  # what was done, for the log
+    recovered: dict[str, int]  # what was done, for the log
 
 
 def recovered(start: Boot) -> Matcher:
@@ -159,9 +159,11 @@ def recovered(start: Boot) -> Matcher:
     commands = recover(core, journal.recover(after))
     journal.prepare()
     core.set_read_only(not journal.writable)
-    done = f"epoch {epoch}, snapshot at {after.seq}, {commands} commands replayed"
-    if journal.torn_bytes:
-        done += f", {journal.torn_bytes} bytes of a torn block cut off"
-    for account, cl_ord_id in crashes.poisoned:
-        done += f"; refusing request {cl_ord_id} of account {account}: it stopped the matcher"
+    done = {
+        "epoch": epoch,
+        "seq": core.next_seq - 1,
+        "snapshot_seq": after.seq,
+        "replayed": commands,
+        "torn_bytes": journal.torn_bytes,
+    }
     return Matcher(core, Writer(core, journal, epoch), crashes, lock, done)

@@ -5,7 +5,7 @@ Exit code: 64 configuration.
 
 import sys
 
-from rtes.common import feed, service
+from rtes.common import feed, logs, service
 from rtes.common.records import decode
 from rtes.common.snapshots import RISK, Snapshots
 from rtes.services.risk import core as risk
@@ -23,6 +23,7 @@ def main() -> int:
         for saved in Snapshots(paths.snapshots_dir(m)).newest(RISK) or ():
             rules.restore(decode(saved.state))
             core.resume(m, saved.point.seq)
+            logs.get().info("recovered", feed=m, snapshot_seq=saved.point.seq)
     sockets = start.sockets()
     sockets.pull(risk.COMMANDS, paths.socket(f"risk{shard}"))
     sockets.publish(risk.STATUS, paths.socket(f"riskpub{shard}"))

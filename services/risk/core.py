@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rtes.common import feed, link
 from rtes.common.checks import Check, Result, healthy_if, lag_result
+from rtes.common.events import Events
 from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
@@ -40,6 +41,7 @@ class RiskCore:
 
     def __init__(self, shard: int, epoch: int, risk: Risk, matchers: Iterable[int]) -> None:
         self.outbox: list[Send] = []
+        self._events = Events()
         self._shard = shard
         self._epoch = epoch
         self._risk = risk
@@ -146,6 +148,8 @@ class RiskCore:
         if not self._ready and len(self._fenced) == len(self._senders):
             self._ready = self._followers.caught_up
             self._status_due |= self._ready
+            if self._ready:
+                self._events.info("ready", epoch=self._epoch, seq=self._followers.applied)
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((REPLAY + shard, None, feed.replay_request(shard, seq)))
         if self._status_due:
@@ -192,4 +196,5 @@ class RiskCore:
                 "rtes_feed_gaps": sum(f.gaps for f in self._followers.by_shard.values()),
             },
             histograms={"rtes_order_latency_seconds.risk": self._took},
+            events=self._events.take() + self._followers.events.take(),
         )

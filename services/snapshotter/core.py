@@ -11,6 +11,7 @@ from typing import Any, Final
 from rtes.common import feed
 from rtes.common.blocks import StoredBlock
 from rtes.common.checks import Check, Result, healthy_if
+from rtes.common.events import Events
 from rtes.common.journal import BEGINNING, Point
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import decode_block
@@ -79,6 +80,7 @@ class SnapshotterCore:
         self._retry_ns = 0
         self._snapshots = 0
         self._failure = ""
+        self._events = Events()
 
     def resume(self, at: Point, time_ns: int) -> None:
         """The replicas have taken in the snapshot at this point."""
@@ -119,7 +121,9 @@ class SnapshotterCore:
         except OSError as error:  # a full disk: the next one may succeed, none is lost by it
             self._failure = f"snapshot failed: {error.strerror}"
             self._retry_ns = now_ns + RETRY_NS
+            self._events.warning("snapshot failed", seq=self._at.seq, why=error.strerror)
             return
+        self._events.info("snapshot written", seq=self._at.seq, after_seq=self._saved.seq)
         self._saved = self._at
         self._snapshots += 1
         self._failure = ""
@@ -140,4 +144,5 @@ class SnapshotterCore:
                 "rtes_snapshot_sequence": self._saved.seq,
                 "rtes_feed_lag": lag,
             },
+            events=self._events.take(),
         )

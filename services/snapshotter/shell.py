@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from rtes.common import logs
 from rtes.common.config import Config
 from rtes.common.journal import Point, Reader, first_seq_of, segments
 from rtes.common.records import decode
@@ -61,6 +62,7 @@ def snapshotter(start: Boot) -> SnapshotterCore:
     if saved is not None:
         restore(replicas, saved)
         core.resume(saved[0].point, saved[0].time_ns)
+        logs.get().info("recovered", snapshot_seq=saved[0].point.seq)
     return core
 
 

@@ -49,7 +49,10 @@ def test_what_crashes_the_matcher_twice_is_refused(tmp_path: Path, how: str) -> 
             client.cancel(before)
         account = next(a.id for a in load_accounts(mesh.paths.accounts_file).accounts)
         aside = mesh.paths.poison_dir(0) / f"{account}-{POISON}.json"
-        assert f"refusing request {POISON} of account {account}" in mesh.log("matcher")
+        named = f"account_id={account} cl_ord_id={POISON}"
+        assert f"refusing what stopped the matcher service='matcher' shard=0 {named}" in mesh.log(
+            "matcher"
+        )
         if how == "segv":  # nothing could be written then; the log has what faulthandler saw
             assert not aside.exists()
             assert "Fatal Python error: Segmentation fault" in mesh.log("matcher")

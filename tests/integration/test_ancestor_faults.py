@@ -297,8 +297,8 @@ def test_14_every_line_is_logged(mesh: Mesh) -> None:
     for _ in range(2):
         mesh.restart("matcher")
         mesh.wait_ready()
-    epochs = [line for line in mesh.log("matcher").splitlines() if "epoch" in line]
-    assert [line.split("epoch ")[1].split(",")[0] for line in epochs[:3]] == ["1", "2", "3"]
+    lines = [line for line in mesh.log("matcher").splitlines() if "recovered" in line]
+    assert [line.split("epoch=")[1].split()[0] for line in lines[:3]] == ["1", "2", "3"]
 
 
 def test_15_nothing_is_read_or_changed_on_the_way(mesh: Mesh) -> None:
