@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "setup": Lazy("rtes.control.commands", "setup", "Make missing accounts and keys."),
     "paths": Lazy("rtes.control.commands", "paths", "Say where run-time state lies."),
     "config": Lazy("rtes.control.cli_config", "config", "Check or show the configuration."),
+    "flags": Lazy("rtes.control.cli_flags", "flags", "Feature flags: list, set, explain."),
     "keys": Lazy("rtes.control.cli_config", "keys", "Encryption keys: make, list, rotate."),
     "participants": Lazy("rtes.control.cli_admin", "participants", "Add or revoke participants."),
     "access": Lazy("rtes.control.cli_admin", "access", "Grant or revoke operators' roles."),

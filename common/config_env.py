@@ -95,8 +95,8 @@ def read_command_line(settings: Sequence[str]) -> dict[str, Source]:
 
 
 def value_of(path: str, text: str, name: str) -> Any:
-    """The value that a text means for a setting: lists are JSON. Raises ConfigError."""
-    if get_origin(fields()[path].annotation) is not list or text.startswith("ENC["):
+    """The value that a text means for a setting: lists and tables are JSON. Raises ConfigError."""
+    if get_origin(fields()[path].annotation) not in (list, dict) or text.startswith("ENC["):
         return text
     try:
         return json.loads(text)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from rtes.common.flags import FlagName, Percent, Rule, Targeting, fault
 from rtes.common.refdata import Account, Limits
 
 PROFILES: Final = {
@@ -171,6 +172,55 @@ class Security(_Section):
         return self
 
 
+class FeatureFlags(_Section):
+    """For whom features are on: `"enable_NAME": true` or false, percentages, and who is in or out
+    by name. See docs/operations.md."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"patternProperties": {"^enable_": {"type": "boolean"}}}
+    )
+
+    enabled: Annotated[
+        dict[FlagName, bool], Field(description="the same as enable_NAME; false is off for all")
+    ] = {}
+    rollout_percentages: Annotated[
+        dict[FlagName, Percent], Field(description="on for so many of the units")
+    ] = {}
+    targeting: Annotated[
+        dict[FlagName, Targeting], Field(description="`deny`, `allow`, `rules`: before percentages")
+    ] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prefixed(cls, section: Any) -> Any:
+        if not isinstance(section, dict):
+            return section
+        named = {k: v for k, v in section.items() if k.startswith("enable_")}
+        rest = {k: v for k, v in section.items() if k not in named}
+        enabled = {k.removeprefix("enable_"): v for k, v in named.items()}
+        given = rest.get("enabled", {})
+        return {**rest, "enabled": {**enabled, **given} if isinstance(given, dict) else given}
+
+    @model_validator(mode="after")
+    def _possible(self) -> "FeatureFlags":
+        faults = [f for name, rule in self.rules().items() if (f := fault(name, rule))]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def rules(self) -> dict[str, Rule]:
+        """By the name of the flag, without `enable_`."""
+        percents, targeting = self.rollout_percentages, self.targeting
+        return {
+            name: Rule(
+                enabled=self.enabled.get(name),
+                percent=percents.get(name),
+                targeting=targeting.get(name, Targeting()),
+            )
+            for name in sorted([*{**self.enabled, **percents, **targeting}])
+        }
+
+
 class BotGroup(_Section):
     strategy: Literal["market_maker", "liquidity_taker", "momentum", "arbitrage", "noise"]
     count: Annotated[int, Field(ge=1, le=1_000)]
@@ -194,6 +244,7 @@ class Config(_Section):
     risk: Limits = Limits()
     cores: ServiceCores = ServiceCores()
     security: Security = Security()
+    feature_flags: FeatureFlags = FeatureFlags()
     bots: Bots = Bots()
 
     @field_validator("environment", mode="before")
@@ -286,7 +337,7 @@ def is_secret(field: FieldInfo) -> bool:
 
 def is_live(path: str) -> bool:
     """Whether a setting can change while the exchange runs; others need a restart."""
-    return path in LIVE or path.startswith("risk.")
+    return path in LIVE or path.startswith(("risk.", "feature_flags."))
 
 
 def json_schema() -> dict[str, Any]:

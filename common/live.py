@@ -5,13 +5,21 @@ every service looks at that file twice a second and applies what is live of it. 
 not check out is never renamed, so no service can be left behind with half of it. Limits change
 what risk decides from then on; each decision travels with its command into the journal, so a
 replay agrees whatever the limits were.
+
+Flags that operators set lie beside it in a file of their own, which outlives a restart, and so
+does the emergency's throttle.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import TypeAdapter
 from rtes.common import logs
 from rtes.common.config import Config
+from rtes.common.flags import FeatureFlags, Rule, effective
+
+_RULES = TypeAdapter(dict[str, Rule])
+Stamp = tuple[int, int]
 
 
 class LiveConfig:
@@ -20,8 +28,13 @@ class LiveConfig:
     def __init__(self, file: Path, level: str) -> None:
         self._file = file
         self._level = level
-        self._stamp = self._look()
+        self._stamp = _stamp(file)
         self._apply: list[Callable[[Config], None]] = []
+        self._others: list[Callable[[], None]] = []
+
+    def along(self, look: Callable[[], None]) -> None:
+        """Call look as often as this is looked at: for what lies in a file of its own."""
+        self._others.append(look)
 
     def on_change(self, apply: Callable[[Config], None]) -> None:
         """Call apply with the configuration whenever it has changed; only live settings of it
@@ -30,7 +43,9 @@ class LiveConfig:
 
     def look(self) -> None:
         """One stat; and, after a reload, the change itself."""
-        stamp = self._look()
+        for look in self._others:
+            look()
+        stamp = _stamp(self._file)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -46,9 +61,77 @@ class LiveConfig:
             apply(config)
         logs.get().info("reloaded")
 
-    def _look(self) -> tuple[int, int]:
+
+def read_rules(file: Path) -> dict[str, Rule]:
+    """What operators set, by flag; nothing without the file. Raises OSError, ValueError."""
+    return _RULES.validate_json(file.read_bytes()) if file.exists() else {}
+
+
+class LiveFlags:
+    """The flags of a service: those of the configuration, and over them what operators set."""
+
+    def __init__(self, file: Path, config: Config, live: LiveConfig) -> None:
+        self.flags = FeatureFlags()
+        self._file = file
+        self._configured = config.feature_flags.rules()
+        self._over: dict[str, Rule] = {}
+        self._stamp: Stamp | None = None
+        self._apply: list[Callable[[], None]] = []
+        live.on_change(self._configure)
+        live.along(self._look)
+        self._look()
+
+    def on_change(self, apply: Callable[[], None]) -> None:
+        """Call apply whenever a rule has changed."""
+        self._apply.append(apply)
+
+    def _configure(self, config: Config) -> None:
+        self._configured = config.feature_flags.rules()
+        self._hold()
+
+    def _look(self) -> None:
+        """One stat; what cannot be read changes nothing, and is logged."""
+        stamp = _stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
         try:
-            found = self._file.stat()
-        except OSError:
-            return 0, 0
-        return found.st_mtime_ns, found.st_ino
+            self._over = read_rules(self._file)
+        except (OSError, ValueError) as error:
+            logs.get().error("flags not applied", file=str(self._file), why=str(error))
+        self._hold()
+
+    def _hold(self) -> None:
+        rules = effective(self._configured, self._over)
+        if rules == self.flags.rules:
+            return
+        self.flags.rules = rules
+        for apply in self._apply:
+            apply()
+        logs.get().info("flags", rules=sorted(rules))
+
+
+class LiveThrottle:
+    """Whether the emergency's first stage holds: while its file is there."""
+
+    def __init__(self, file: Path, apply: Callable[[bool], None], live: LiveConfig) -> None:
+        self._file = file
+        self._apply = apply
+        self._on = False
+        live.along(self._look)
+        self._look()
+
+    def _look(self) -> None:
+        on = self._file.exists()
+        if on != self._on:
+            self._on = on
+            self._apply(on)
+            logs.get().warning("emergency throttle", on=on)
+
+
+def _stamp(file: Path) -> Stamp:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino

@@ -31,6 +31,8 @@ class Paths:
         self.certs_dir = self.run_dir / "certs"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"
+        self.flags_file = self.run_dir / "flags.json"
+        self.throttle_file = self.run_dir / "throttled"
         self.access_file = self.run_dir / "access.json"
         self.audit_file = self.run_dir / "audit.jsonl"
         self.audit_head_file = self.keys_dir / "audit.head"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, check_kid
-from rtes.control import certs, config_files, participants
+from rtes.control import certs, config_files, flags, participants
 from rtes.control.desk import Desk, Operation, Plan
 from rtes.control.files import replace
 
@@ -107,6 +107,9 @@ SHARED: Final[Mapping[str, Operation]] = {
     "audit tail": Operation("audit:read", tail, changes=False),
     "audit verify": Operation("audit:read", verify, changes=False),
     "audit export": Operation("audit:read", export),
+    "flags list": Operation("config:read", flags.listed, changes=False),
+    "flags explain": Operation("config:read", flags.explain, changes=False),
+    "flags set": Operation("config:write", flags.change),
     "certs status": Operation("certs:read", certs_status, changes=False),
     "certs init": Operation("certs:write", init_certs),
     "certs renew": Operation("certs:write", renew_certs),

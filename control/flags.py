@@ -1,0 +1,157 @@
+"""Operations on feature flags: list, set, explain.
+
+What an operator sets stands in place of the configuration's rule of that flag, in a file of its
+own that services look at twice a second: it holds over restarts, until it is cleared.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from rtes.common import flags
+from rtes.common.config import Config
+from rtes.common.config_env import did_you_mean
+from rtes.common.errors import OperatorError
+from rtes.common.flags import KNOWN, Rule, Targeting
+from rtes.common.live import read_rules
+from rtes.control.desk import Desk, Plan
+from rtes.control.files import replace
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """By flag; over is what operators set."""
+
+    configured: Mapping[str, Rule]
+    over: Mapping[str, Rule]
+
+    @classmethod
+    def of(cls, desk: Desk) -> "_Rules":
+        """As services have them now. Raises OperatorError."""
+        started, file = desk.paths.config_file, desk.paths.flags_file
+        config = desk.config
+        if started.exists():  # it may have been reloaded since
+            config = Config.model_validate_json(started.read_text())
+        try:
+            return cls(config.feature_flags.rules(), read_rules(file))
+        except ValueError as error:
+            raise OperatorError(f"{file} cannot be read: {error}; remove it, set again") from None
+
+    @property
+    def effective(self) -> dict[str, Rule]:
+        return flags.effective(self.configured, self.over)
+
+    def check(self, name: str) -> None:
+        """Raises OperatorError for a flag that there is not."""
+        names = [*KNOWN, *self.effective]
+        if name not in names:
+            raise OperatorError(
+                f"there is no flag {name}{did_you_mean(name, names)}; rtes flags list names all"
+            )
+
+
+def listed(desk: Desk) -> Plan:
+    """Every flag that is asked for or set: its rule, who set it, who is on."""
+    rules = _Rules.of(desk)
+    names = sorted([*{**KNOWN, **rules.effective}])
+    return Plan("feature flags", lambda: [_row(name, rules) for name in names])
+
+
+def _row(name: str, rules: _Rules) -> dict[str, Any]:
+    known, rule = KNOWN.get(name), rules.effective.get(name)
+    source = "operator" if name in rules.over else "configuration" if rule else ""
+    return {
+        "flag": name,
+        "on_for": _for_whom(rule),
+        "set_by": source,
+        "unit": known.unit if known else "",
+        "what": known.help if known else "no service asks for it",
+    }
+
+
+def _for_whom(rule: Rule | None) -> str:
+    if rule is None or rule.enabled is False:
+        return "nobody" if rule is None else "nobody (killed)"
+    targeting = rule.targeting
+    if rule.percent is not None:
+        said = f"{rule.percent:g} %"
+    else:
+        said = "all" if rule.enabled else "nobody else" if targeting.allow else "nobody"
+    parts = [*targeting.allow, *(f"{t.attribute} rule" for t in targeting.rules), said]
+    without = f" but {', '.join(targeting.deny)}" if targeting.deny else ""
+    return ", ".join(parts) + without
+
+
+def change(
+    desk: Desk,
+    name: str,
+    enabled: bool | None = None,
+    percent: float | None = None,
+    allow: Sequence[str] = (),
+    deny: Sequence[str] = (),
+    clear: bool = False,
+) -> Plan:
+    """Set a flag, or with clear leave it to the configuration again. Answers its row.
+
+    enabled or percent replace each other; allow and deny replace the names there were."""
+    rules = _Rules.of(desk)
+    rules.check(name)
+    over = {n: r for n, r in rules.over.items() if n != name}
+    old = rules.effective.get(name)
+    if not clear:
+        over[name] = _changed(name, old or Rule(), enabled, percent, allow, deny)
+    after = _Rules(rules.configured, over)
+    new = after.effective.get(name)
+
+    def apply() -> dict[str, Any]:
+        saved = {n: r.model_dump() for n, r in over.items()}
+        replace(desk.paths.flags_file, json.dumps(saved, indent=2) + "\n")
+        return _row(name, after)
+
+    return Plan(f"flag {name}", apply, _plain(old), _plain(new))
+
+
+def _changed(
+    name: str,
+    rule: Rule,
+    enabled: bool | None,
+    percent: float | None,
+    allow: Sequence[str],
+    deny: Sequence[str],
+) -> Rule:
+    """Raises OperatorError."""
+    if enabled is not None or percent is not None:
+        rule = rule.model_copy(update={"enabled": enabled, "percent": percent})
+    named = {k: list(v) for k, v in (("allow", allow), ("deny", deny)) if v}
+    try:
+        targeting = Targeting.model_validate({**rule.targeting.model_dump(), **named})
+        rule = Rule.model_validate({**rule.model_dump(), "targeting": targeting})
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise OperatorError(f"flag {name}: {said}") from None
+    if (why := flags.fault(name, rule)) is not None:
+        raise OperatorError(why)
+    return rule
+
+
+def _plain(rule: Rule | None) -> Any:
+    return None if rule is None else rule.model_dump(exclude_defaults=True)
+
+
+def explain(desk: Desk, name: str, unit: str, attributes: Mapping[str, str] | None = None) -> Plan:
+    """Whether the flag is on for a unit, and why."""
+    rules = _Rules.of(desk)
+    rules.check(name)
+    rule = rules.effective.get(name)
+    on, reason = flags.decide(name, rule, unit, attributes or {})
+    answer = {
+        "flag": name,
+        "unit": unit,
+        "on": on,
+        "reason": reason,
+        "bucket_percent": flags.bucket(name, unit) * 100 / flags.BUCKETS,
+        "percent": None if rule is None else rule.percent,
+    }
+    return Plan(f"flag {name}", lambda: answer)
