@@ -1,0 +1,87 @@
+"""Every benchmark runs, with sizes too small to measure anything, and says what it promises."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.mesh
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bench(name: str, *arguments: str) -> dict[str, Any]:
+    """What a benchmark prints with --json: that and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"rtes.benchmarks.{name}", *arguments, "--json"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert {"python", "cpu", "cores", "compiled"} <= set(result["environment"])
+    return result
+
+
+def test_every_benchmark_is_here() -> None:
+    found = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if "@click.command" in path.read_text()
+    }
+    here = Path(__file__).read_text()
+    elsewhere = {
+        "hostile",
+        "deploy",
+        "null_mesh",
+        "mesh",
+    }  # too slow for here: they fill both cores
+    assert {name for name in found - elsewhere if f'bench("{name}"' not in here} == set()
+
+
+def test_book() -> None:
+    result = bench("book", "--messages", "2000", "--flow", "calm")
+    assert result["worst_msgs_per_s"] > 0
+
+
+def test_cores() -> None:
+    result = bench("cores", "--requests", "1000", "--repetitions", "1")
+    assert result["cpu_us_per_order"]["sum"] > 0
+
+
+def test_scale() -> None:
+    result = bench("scale", "--largest", "100", "--requests", "500", "--repetitions", "1")
+    rows = {(row["varied"], row["size"]): row for row in result["rows"]}
+    assert rows["open_orders", 1_000]["open_before"] == 1_000
+    assert rows["sessions", 100]["sum"] > 0
+
+
+def test_recovery() -> None:
+    result = bench("recovery", "--commands", "5000", "--service", "matcher")
+    assert result["tail"] >= 900
+    rows = {row["from"]: row for row in result["rows"]}
+    assert set(rows) == {"whole journal", "snapshot and tail", "torn tail"}
+    assert all(row["ready_s"] > 0 for row in rows.values())
+
+
+def test_market_data() -> None:
+    result = bench("market_data", "--subscribers", "2", "--seconds", "1.5", "--rate", "200",
+                   "--repetitions", "1")  # fmt: skip
+    without, with_two = result["rows"]
+    assert without["messages_per_s"] == 0 < without["p99_us"]
+    assert with_two["least_per_s"] > 0
+
+
+def test_idle() -> None:
+    result = bench("idle", "--seconds", "1")
+    rows = {row["process"]: row for row in result["processes"]}
+    assert {"supervisord", "watchdog", "matcher", "gateway", "health", "control"} <= set(rows)
+    assert all(0 < row["pss_mb"] <= row["rss_mb"] for row in rows.values())
+
+
+def test_soak() -> None:
+    result = bench("soak", "--minutes", "0.05", "--rate", "100")
+    assert result["orders"] > 0
+    assert result["unanswered"] == 0
+    assert {"matcher", "snapshotter"} <= {row["process"] for row in result["processes"]}
