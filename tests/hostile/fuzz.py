@@ -95,7 +95,7 @@ class Fuzz:
         key = name[:-1] if roll() < 0.999 else "CAT"  # now and then another key's frame
         frame = self._mutator.frame()
         if edge.stopped and roll() < 0.5:  # only what is well said can fill a lane
-            frame = self._mutator.batch()
+            frame = self._mutator.burst()
         try:
             edge.now_ns += int(roll() * 2 * MS)
             if roll() < 0.2 and name.encode() not in edge.open:

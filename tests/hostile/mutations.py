@@ -34,7 +34,7 @@ class Mutator:
         self._cl_ord_id = 0
         self._last = b"\x91\xa10"
         self._kinds: tuple[Callable[[], bytes], ...] = (
-            self.valid, self.valid, self.valid, self.batch, self._swapped, self._swapped,
+            self.valid, self.valid, self.valid, self._batch, self._swapped, self._swapped,
             self._swapped, self._swapped, self._flipped, self._flipped, self._truncated,
             self._spliced, self._grown, self._edge, self._noise,
         )  # fmt: skip
@@ -42,16 +42,20 @@ class Mutator:
     def frame(self) -> bytes:
         """The next frame."""
         kinds = self._kinds
-        frame = kinds[int(self._random.random() * len(kinds))]()
-        if self._ends_all(frame):
-            frame = self.valid()
-        self._last = frame
-        return frame
+        return self._kept(kinds[int(self._random.random() * len(kinds))]())
+
+    def burst(self) -> bytes:
+        """A batch, most of which can be taken."""
+        return self._kept(self._batch())
+
+    def _kept(self, frame: bytes) -> bytes:
+        self._last = self.valid() if self._ends_all(frame) else frame
+        return self._last
 
     def _ends_all(self, frame: bytes) -> bool:
-        """Whether it holds a good message with an id so high that no later one would be taken."""
+        """Whether it holds a good message with an id that puts many later ones out of order."""
         ids = (getattr(message, "cl_ord_id", 0) for message in read(frame)[0])
-        return max(ids, default=0) > self._cl_ord_id + 1_000
+        return max(ids, default=0) > self._cl_ord_id + 20
 
     def row(self) -> list[Any]:
         """A message as it should be; ids mostly rise."""
@@ -84,7 +88,7 @@ class Mutator:
     def valid(self) -> bytes:
         return _encode(self.row())
 
-    def batch(self) -> bytes:
+    def _batch(self) -> bytes:
         """Several messages, now and then one of them bent, now and then too many."""
         count = 1 + int(self._random.random() ** 4 * (m.BATCH_MESSAGES_MAX + 4))
         rows = [self.row() for _ in range(min(count, 40) if count < 250 else count)]
