@@ -1,10 +1,18 @@
 """What participants ask besides orders: the gateway's own answers, and questions to risk."""
 
-from rtes.common import link
-from rtes.common.messages import SecurityList
+from rtes.common import feed, link
+from rtes.common.messages import (
+    BusinessMessageReject,
+    RequestForPositions,
+    ResendRequest,
+    SecurityList,
+)
 from rtes.common.records import encode
 from rtes.common.refdata import Account, Instrument
+from rtes.common.refusals import Code
 from rtes.common.riskwire import QUERY
+from rtes.services.gateway.admission import refuse
+from rtes.services.gateway.sessions import Session
 
 
 def may_ask_about(asking: Account, account: Account) -> bool:
@@ -17,10 +25,25 @@ def number_of(account: Account | None) -> int:
     return 0 if account is None else account.id
 
 
-def positions_query(gateway: int, session: int, account: int, request_id: str) -> bytes:
-    """Asks risk for an account's usage; the answer is for the session of that number."""
+def history(
+    session: Session, message: ResendRequest, told_seq: int, now_ns: int
+) -> bytes | BusinessMessageReject:
+    """Asks the archive of a matcher shard for the account's reports up to told_seq."""
+    shard = message.appl_id
+    if not session.may_resend(shard, now_ns):
+        return refuse(message, Code.BUSY, 1, 1, 50)
+    account, begin = session.account.id, message.begin_seq_no
+    return feed.history_request(shard, account, begin, session.number, told_seq)
+
+
+def positions(
+    gateway: int, session: Session, message: RequestForPositions, account: Account | None
+) -> bytes | BusinessMessageReject:
+    """Asks risk for an account's usage; the answer is for this session."""
+    if account is None or not may_ask_about(session.account, account):
+        return refuse(message, Code.NOT_AUTHORIZED)
     stamp = link.HEADER.pack(QUERY, gateway, 0, 0)
-    return stamp + encode((session, account, request_id))
+    return stamp + encode((session.number, account.id, message.pos_req_id))
 
 
 def security_list(request_id: str, instruments: list[Instrument]) -> list[SecurityList]:

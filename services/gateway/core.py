@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from rtes.common import feed
 from rtes.common import messages as m
 from rtes.common.checks import Check
-from rtes.common.loop import Send, Vitals
+from rtes.common.loop import Vitals
 from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, encode, home_shard
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code, explain
@@ -22,11 +22,13 @@ from rtes.services.gateway import admission, answers
 from rtes.services.gateway.door import Door
 from rtes.services.gateway.lanes import Lanes, fullest
 from rtes.services.gateway.limits import FLOOD_NS, NOT_OPEN, READ_ONLY, Full, GatewayLimits
+from rtes.services.gateway.outbox import CLIENTS, Outbox
 from rtes.services.gateway.routes import ROUTES, Route
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
 from rtes.services.gateway.vitals import Condition, Counts, health_checks, vitals
 
-CLIENTS: Final = 1  # channel (ROUTER): participants
+__all__ = ["ARCHIVE", "CLIENTS", "FEED", "HANG_UP", "RISK", "RISK_STATUS", "GatewayCore"]
+
 FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
 RISK: Final = 10  # channel of risk shard 0
@@ -35,7 +37,7 @@ ARCHIVE: Final = 50  # channel of the archive of shard 0
 HANG_UP: Final = b""
 
 
-class GatewayCore:
+class GatewayCore(Outbox):
     """One gateway. account_of(key) is the account a CURVE public key belongs to, or None."""
 
     def __init__(
@@ -49,7 +51,7 @@ class GatewayCore:
         risk_shards: int = 1,
         matcher_shards: int = 1,
     ) -> None:
-        self.outbox: list[Send] = []
+        super().__init__()
         self.refuses_unknown_keys = False  # set by the start-up self-test
         self._gateway = gateway
         self._instruments = instruments
@@ -236,24 +238,15 @@ class GatewayCore:
 
     def _history(self, session: Session, message: m.ResendRequest, now_ns: int) -> None:
         shard = message.appl_id
-        if shard not in self._matchers:
-            return
-        if not session.may_resend(shard, now_ns):
-            self._tell(session.routing_id, admission.refuse(message, Code.BUSY, 1, 1, 50))
-            return
-        account, begin = session.account.id, message.begin_seq_no
-        told_seq = self._followers.applied[shard]
-        request = feed.history_request(shard, account, begin, session.number, told_seq)
-        self.outbox.append((ARCHIVE + shard, None, request))
+        if shard in self._matchers:
+            told_seq = self._followers.applied[shard]
+            self._ask(session, ARCHIVE + shard, answers.history(session, message, told_seq, now_ns))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
         account = self._find_account(message.account) if message.account else session.account
-        if account is None or not answers.may_ask_about(session.account, account):
-            self._tell(session.routing_id, admission.refuse(message, Code.NOT_AUTHORIZED))
-            return
-        asked_by = self._gateway, session.number
-        query = answers.positions_query(*asked_by, account.id, message.pos_req_id)
-        self.outbox.append((RISK + account.id % self._risks, None, query))
+        risk_shard = answers.number_of(account) % self._risks
+        query = answers.positions(self._gateway, session, message, account)
+        self._ask(session, RISK + risk_shard, query)
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
         blocks, status = self._followers.take(frame)
@@ -372,17 +365,6 @@ class GatewayCore:
         """The gateway stops: sessions move, their orders stay."""
         for session in self._sessions.by_routing_id.values():
             self._tell_session(session, m.GoAway("", 1_000), now_ns)
-
-    def _tell(self, routing_id: bytes, message: m.Outbound | Sequence[m.Outbound]) -> None:
-        self.outbox.append((CLIENTS, routing_id, m.encode(message)))
-
-    def _tell_all(self, routing_id: bytes, messages: Sequence[m.Outbound]) -> None:
-        if messages:
-            self._tell(routing_id, messages[0] if len(messages) == 1 else messages)
-
-    def _tell_session(self, session: Session, message: m.Outbound, now_ns: int) -> None:
-        session.sent_ns = now_ns
-        self._tell(session.routing_id, message)
 
     def _condition(self) -> Condition:
         known, risks = self.refuses_unknown_keys, len(self._risk_epochs)
