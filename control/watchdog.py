@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from rtes.common import logs
 from rtes.common.config import load
 from rtes.common.heartbeat import Beat, beats
 from rtes.common.paths import Paths
@@ -54,7 +55,9 @@ def _read_event(buffer: bytes) -> bytes:
 def main() -> None:
     """Until supervisord closes our input."""
     die_with_parent()
-    directory = Paths(load(os.environ.get("RTES_ENVIRONMENT", "dev"))).beats_dir
+    config = load(os.environ.get("RTES_ENVIRONMENT", "dev"))
+    logs.start(config.environment, config.security.log_level, service="watchdog")
+    directory = Paths(config).beats_dir
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     buffer = b""
@@ -66,9 +69,7 @@ def main() -> None:
                 return
             buffer = _read_event(buffer + data)
         for beat in end_stale(directory):
-            print(
-                f"watchdog: {beat.name} (pid {beat.pid}) no longer beats: killed", file=sys.stderr
-            )
+            logs.get().error("killed: it no longer beats", name=beat.name, pid=beat.pid)
 
 
 if __name__ == "__main__":

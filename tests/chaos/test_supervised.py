@@ -3,6 +3,7 @@ supervisord itself, while a participant trades.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def test_what_hangs_is_killed_and_comes_back(exchange: Supervised, trader: Trade
     exchange.wait_ready()
     said = (exchange.home / "var" / "log" / "watchdog.log").read_text()
     for name, pid in pids.items():
-        assert f"(pid {pid}) no longer beats: killed" in said, name
+        assert re.search(f"no longer beats .*pid={pid}\\b", said), name
     before = trader.reports
     wait_until("trading goes on", lambda: trader.reports > before + 5)
 
@@ -65,7 +66,7 @@ def test_what_hangs_is_killed_and_comes_back(exchange: Supervised, trader: Trade
 def test_quick_kills_never_end_in_fatal(exchange: Supervised, trader: Trader) -> None:
     """Every process is killed as soon as it lives, before supervisord counts it as started."""
     killed: dict[str, set[int]] = {name: set() for name in EVERYTHING}
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while any(len(pids) < QUICK_KILLS for pids in killed.values()):
         assert time.monotonic() < deadline, killed
         for program in exchange.supervisor.programs():
