@@ -75,7 +75,7 @@ class Supervised(Mesh):
         return found
 
 
-def wait_until(what: str, done: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(what: str, done: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
