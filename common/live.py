@@ -1,13 +1,10 @@
-"""Settings that change while a service runs: those marked live, all of them or none.
+"""What changes while a service runs: settings marked live, feature flags, the throttle.
 
-`rtes config reload` checks the new configuration as a whole and then renames one file into place;
-every service looks at that file twice a second and applies what is live of it. A file that does
-not check out is never renamed, so no service can be left behind with half of it. Limits change
-what risk decides from then on; each decision travels with its command into the journal, so a
-replay agrees whatever the limits were.
-
-Flags that operators set lie beside it in a file of their own, which outlives a restart, and so
-does the emergency's throttle.
+`rtes config reload` checks the new configuration as a whole and renames one file into place, so
+no service can be left with half of it; every service looks at it twice a second. A replay agrees
+whatever the limits were: each decision of risk travels with its command into the journal. Flags
+that operators set, and the emergency's throttle, lie in files of their own that outlive a
+restart.
 """
 
 from collections.abc import Callable

@@ -22,8 +22,8 @@ def list_flags(op: Operator) -> None:
 @flags.command("set")
 @operator(reason=True)
 @click.argument("name")
-@click.option("--on", "enabled", flag_value=True, type=bool, help="For all.")
-@click.option("--off", "enabled", flag_value=False, type=bool, help="For nobody: kill it.")
+@click.option("--on", is_flag=True, help="For all.")
+@click.option("--off", is_flag=True, help="For nobody: kill it.")
 @click.option("--percent", type=click.FloatRange(0, 100), help="For so many of the units.")
 @click.option("--allow", multiple=True, help="On for this unit; repeatable.")
 @click.option("--deny", multiple=True, help="Off for this unit; repeatable.")
@@ -31,7 +31,8 @@ def list_flags(op: Operator) -> None:
 def set_flag(
     op: Operator,
     name: str,
-    enabled: bool | None,
+    on: bool,
+    off: bool,
     percent: float | None,
     allow: Sequence[str],
     deny: Sequence[str],
@@ -42,11 +43,12 @@ def set_flag(
     A higher percentage only adds units, a lower one takes the same ones out. --off beats
     everything, then --deny, --allow, the configuration's rules, the percentage. --reason is
     required: it is what the audit log will say."""
-    ways = (enabled is not None, percent is not None, bool(allow or deny), clear)
-    if not any(ways) or sum(ways[:2]) > 1 or (clear and sum(ways) > 1):
+    state = on + off + (percent is not None)
+    if state + clear > 1 or not (state or clear or allow or deny) or (clear and (allow or deny)):
         raise click.UsageError("say one of --on, --off, --percent or --clear, or --allow, --deny")
     if not op.reason.strip():
         raise click.UsageError("say why: --reason TEXT")
+    enabled = on if on or off else None
     row = op.ask(
         "flags set", name=name, enabled=enabled, percent=percent, allow=list(allow),
         deny=list(deny), clear=clear,

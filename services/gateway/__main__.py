@@ -7,6 +7,7 @@ import sys
 
 from rtes.common import feed, service
 from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
+from rtes.common.live import LiveFlags
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
 from rtes.common.sockets import refuses_unknown_key
 from rtes.services.gateway import core as gateway
@@ -22,10 +23,12 @@ def main() -> int:
     account_of = account_finder(start.roster.find, check_keys=curve is not None)
     limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
     start.live.on_change(lambda new: limits.reload(new.session))
+    flags = LiveFlags(paths.flags_file, config, start.live)
     core = gateway.GatewayCore(
         shard, start.epoch, start.instruments, start.roster.find, account_of, limits,
-        mesh.risk_shards, mesh.matcher_shards,
+        mesh.risk_shards, mesh.matcher_shards, flags.flags,
     )  # fmt: skip
+    flags.on_change(core.flags_changed)
     try:
         reserve_files(TOTAL_MAX)
     except TooFewFilesError as error:

@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 from rtes.common import feed
 from rtes.common import messages as m
 from rtes.common.checks import Check
+from rtes.common.flags import FeatureFlags
 from rtes.common.loop import Vitals
 from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, encode, home_shard
 from rtes.common.refdata import Account, Instrument
@@ -50,6 +51,7 @@ class GatewayCore(Outbox):
         limits: GatewayLimits,
         risk_shards: int = 1,
         matcher_shards: int = 1,
+        flags: FeatureFlags | None = None,
     ) -> None:
         super().__init__()
         self.refuses_unknown_keys = False  # set by the start-up self-test
@@ -61,7 +63,8 @@ class GatewayCore(Outbox):
         self._limits = limits
         self._risks = risk_shards
         self._matchers = range(matcher_shards)
-        self._sessions = Sessions(epoch << 16 & (1 << 62) - 1)
+        self._flags = flags or FeatureFlags()
+        self._sessions = Sessions(epoch << 16 & (1 << 62) - 1, self._flags)
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._door = Door(limits)
@@ -195,7 +198,7 @@ class GatewayCore(Outbox):
             full = READ_ONLY
         else:
             held = fullest(session.lanes) if route.to_all else lane.held
-            full = self._limits.full(held, session.in_flight, route)
+            full = self._limits.full(held, session.in_flight, route, session.fair)
         if full is not None:
             self._counts.busy += 1
             return admission.refuse(message, *full)
@@ -335,6 +338,10 @@ class GatewayCore(Outbox):
                 self._tell_session(session, m.Heartbeat(), now_ns)
         self._door.tick(now_ns)
 
+    def flags_changed(self) -> None:
+        """For sessions that are open, too."""
+        self._sessions.apply_flags()
+
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
         if (session := self._sessions.by_routing_id.get(routing_id)) is not None:
@@ -375,6 +382,7 @@ class GatewayCore(Outbox):
         return health_checks(self._condition)
 
     def vitals(self) -> Vitals:
-        counters = {**self._counts.counters(), **self._door.counters()}
+        counts = (self._counts, self._door, self._flags)
+        counters = {name: n for x in counts for name, n in x.counters().items()}
         events = [e for x in (self._sessions, self._door, self._followers) for e in x.events.take()]
         return vitals(self._condition(), counters, len(self._sessions), self._lanes, events)

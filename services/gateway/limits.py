@@ -12,6 +12,8 @@ RETRY_MS: Final = 10  # a lane or a session empties within a few batches
 LOGON_RETRY_MS: Final = 1_000
 FLOOD_NS: Final = 5_000_000_000  # over the rate for that long ends the session
 FLOOD_PAUSE_NS: Final = 1_000_000_000  # within the rate for that long begins anew
+FAIR_ABOVE: Final = 0.5  # of a lane's window: from there on, sessions that are fair hold back
+FAIR_SHARE: Final = 0.25  # of its credit: what such a session may then have unanswered
 RESEND_NS: Final = 50_000_000  # between two ResendRequests to one shard: each reads the disk
 
 
@@ -48,10 +50,14 @@ class GatewayLimits:
         """Messages at once: a second's worth, but at least one whole batch."""
         return max(self.messages_per_s_max, BATCH_MESSAGES_MAX)
 
-    def full(self, held: int, in_flight: int, route: Route) -> Full | None:
+    def full(self, held: int, in_flight: int, route: Route, fair: bool = False) -> Full | None:
         """Whether a lane that holds so much, or a session with so much in flight, is full."""
         if held >= self.lane_window * (1.0 if route.cancel else self.orders_share):
             return Full(Code.BUSY, self.lane_window, held, RETRY_MS)
         if in_flight >= self.credit * (2 if route.cancel else 1):
             return Full(Code.BUSY, self.credit, in_flight, RETRY_MS)
+        if fair and not route.cancel and held >= self.lane_window * FAIR_ABOVE:
+            share = max(1, int(self.credit * FAIR_SHARE))
+            if in_flight >= share:
+                return Full(Code.BUSY, share, in_flight, RETRY_MS)
         return None

@@ -8,6 +8,7 @@ each frame does.
 from typing import Any, Final
 
 from rtes.common.events import Events
+from rtes.common.flags import FAIR_CREDIT, FeatureFlags
 from rtes.common.messages import Logon
 from rtes.common.records import CMD_LOGON, Command, home_shard
 from rtes.common.refdata import Account
@@ -26,6 +27,7 @@ class Session:
         "account",
         "bucket",
         "bucket_ns",
+        "fair",
         "heart_bt_ns",
         "in_flight",
         "lanes",
@@ -59,6 +61,7 @@ class Session:
         self.account = account
         self.state = PENDING
         self.in_flight = 0
+        self.fair = False  # see common/flags.py: fair_credit
         self.bucket = 0.0
         self.bucket_ns = now_ns
         self.received_ns = now_ns
@@ -140,7 +143,8 @@ class Session:
 class Sessions:
     """All sessions of one gateway."""
 
-    def __init__(self, first_number: int) -> None:
+    def __init__(self, first_number: int, flags: FeatureFlags) -> None:
+        self._flags = flags
         self.events = Events()
         self.by_routing_id: dict[bytes, Session] = {}
         self.by_account: dict[int, Session] = {}  # open, or pending when none is open
@@ -156,11 +160,22 @@ class Sessions:
     ) -> Session:
         session = Session(self._next_number, routing_id, user, account, lanes, now_ns)
         session.bucket = float("inf")  # the first refill clips it to one second's worth
+        self._flag(session)
         self._next_number += 1
         self.by_routing_id[routing_id] = session
         self._by_number[session.number] = session
         self._pending[account.id] = session
         return session
+
+    def apply_flags(self) -> None:
+        """The flags have changed."""
+        for session in self.by_routing_id.values():
+            self._flag(session)
+
+    def _flag(self, session: Session) -> None:
+        account = session.account
+        attributes = {"account": account.name, "role": str(account.role)}
+        session.fair = self._flags.is_enabled(FAIR_CREDIT, account.name, attributes)
 
     def pending(self, account: int) -> Session | None:
         """The account's session that the matcher has not confirmed."""

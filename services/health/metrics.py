@@ -24,7 +24,7 @@ from rtes.services.health.core import SILENT_NS_MAX, Report, ServiceReport
 from rtes.services.health.names import HELP, LABELS
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_NAME: Final = re.compile(r"^rtes_[a-z0-9_]+(\.[A-Za-z0-9_-]+)?$")
+_NAME: Final = re.compile(r"^rtes_[a-z0-9_]+(\.[A-Za-z0-9_-]+){0,2}$")
 _VALUE: Final = {
     HealthStatus.HEALTHY: 1.0,
     HealthStatus.DEGRADED: 0.5,
@@ -114,12 +114,12 @@ def _rows(
     for s, values in told:
         for full_name, value in values.items():
             if _NAME.match(full_name):
-                name, _, label = full_name.partition(".")
-                samples.setdefault(name, []).append(([s.service, str(s.shard), label], value))
+                name, *labels = full_name.split(".")
+                samples.setdefault(name, []).append(([s.service, str(s.shard), *labels], value))
     for name, rows in samples.items():
-        labelled = any(labels[-1] for labels, _ in rows)
-        names = ["service", "shard", *([LABELS.get(name, "outcome")] if labelled else [])]
-        yield name, names, [(labels[: len(names)], value) for labels, value in rows]
+        own = LABELS.get(name, "outcome").split() if len(rows[0][0]) > 2 else []
+        names = ["service", "shard", *own]
+        yield name, names, [(labels, value) for labels, value in rows if len(labels) == len(names)]
 
 
 def _families(

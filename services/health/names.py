@@ -1,7 +1,7 @@
 """Every metric of the exchange: its name and what it says. Pure.
 
 Dashboards and alert rules may ask for these and no others; a test compares. HELP is what
-/metrics prints; LABELS names the label behind the dot of a name as services report it.
+/metrics prints; LABELS names the labels behind the dots of a name as services report it.
 """
 
 from typing import Final
@@ -44,6 +44,7 @@ HELP: Final = {
     "rtes_sessions": "Open sessions.",
     "rtes_queue_depth": "Requests taken that the matcher has not acknowledged.",
     "rtes_order_ack_seconds": "From an order's arrival at the gateway to its report.",
+    "rtes_flag_evaluations_total": "Evaluations of feature flags, by flag and variant.",
     # risk
     "rtes_risk_checked_total": "Commands checked.",
     "rtes_link_held": "Commands sent to the matcher and not acknowledged yet.",
@@ -69,7 +70,9 @@ HELP: Final = {
     "rtes_traded_quantity_total": "Quantity traded, in lots.",
 }
 
+# several names: a value has as many dots
 LABELS: Final = {
+    "rtes_flag_evaluations_total": "flag variant",
     "rtes_orders_rejected_total": "code",
     "rtes_order_latency_seconds": "stage",
     "rtes_traded_notional_total": "currency",
