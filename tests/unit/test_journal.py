@@ -102,3 +102,21 @@ def test_epochs_only_grow(tmp_path: Path) -> None:
     assert [storage.next_epoch(tmp_path) for _ in range(3)] == [1, 2, 3]
     assert storage.next_epoch(tmp_path, 1_000) == 1_000
     assert storage.next_epoch(tmp_path, 500) == 1_001  # the clock went back
+
+
+def test_a_reader_holds_no_pages_of_segments_it_is_done_with(tmp_path: Path) -> None:
+    """Else the archive would seem to be as large as the journal."""
+    write(tmp_path, 2_000, 1 << 18)
+    paths = segments(tmp_path)
+    reader = Reader(tmp_path)
+    assert len(paths) > 3
+    assert sum(1 for _ in reader.blocks_from(1)) == 2_000
+    assert [resident_kib(path) > 0 for path in paths] == [False] * (len(paths) - 1) + [True]
+    assert next(reader.blocks_from(2))[1] == next(Reader(tmp_path).blocks_from(2))[1]
+
+
+def resident_kib(path: Path) -> int:
+    """How much of a file is in this process's memory."""
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.endswith(str(path)))
+    return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
