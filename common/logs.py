@@ -14,8 +14,14 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Final, TextIO
 
-import structlog
 from rtes.common.events import Event as Noted
+
+# structlog loads rich for colours that no service prints: 4 MB in each. None: it is not to be had
+_rich = sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
+
+if _rich is None:
+    del sys.modules["rich"]
 
 RECORDS_MAX: Final = 10_000
 VALUE_CHARACTERS_MAX: Final = 2_000
