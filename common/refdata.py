@@ -102,6 +102,7 @@ class Roster:
     that cannot be read leaves the last roster in force: an accident undoes no revocation."""
 
     def __init__(self, path: Path) -> None:
+        self.changes = 0  # of the file, as far as we looked
         self._path = path
         self._stamp = (0, 0)
         self._looked_s = 0.0
@@ -120,6 +121,7 @@ class Roster:
         except (OSError, ValueError):
             return False
         self._stamp = stamp
+        self.changes += 1
         active = [a for a in accounts if not a.revoked]
         self._by_name = {a.name: a for a in active}
         self._keys = frozenset(a.public_key for a in active if a.public_key)

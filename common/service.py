@@ -40,6 +40,42 @@ EXIT_CONFIG: Final = 64
 Made = TypeVar("Made")
 
 
+class LiveLimits:
+    """Effective limits of the accounts, as the configuration and the accounts file say now."""
+
+    def __init__(self, config: Config, roster: Roster, live: LiveConfig) -> None:
+        self._config = config
+        self._roster = roster
+        self._seen = roster.changes
+        self._apply: list[Callable[[dict[int, Limits]], None]] = []
+        live.on_change(self._configure)
+        live.along(self._look)
+
+    def on_change(self, apply: Callable[[dict[int, Limits]], None]) -> None:
+        """Call apply with every account's limits when they may have changed."""
+        self._apply.append(apply)
+
+    def of(self, account: Account) -> Limits:
+        return self._config.limits_of(account)
+
+    def _configure(self, config: Config) -> None:
+        self._config = config
+        self._tell()
+
+    def _look(self) -> None:
+        """One stat; others look at the file, too, so what counts is how often it had changed."""
+        self._roster.refresh()
+        if self._roster.changes != self._seen:
+            self._tell()
+            logs.get().info("accounts changed")
+
+    def _tell(self) -> None:
+        limits = {a.id: self.of(a) for a in self._roster.accounts()}
+        self._seen = self._roster.changes
+        for apply in self._apply:
+            apply(limits)
+
+
 @dataclass(frozen=True)
 class Boot:
     """What a service starts from."""
@@ -52,6 +88,7 @@ class Boot:
     accounts: list[Account]  # with their effective limits
     roster: Roster  # whose keys count, as the accounts file says now
     live: LiveConfig  # tells of settings that change while this process runs
+    limits: LiveLimits
     clock: Clock
     epoch: int  # of services without a journal: larger at each start, mostly its milliseconds
     lock: int  # held until this process ends
@@ -93,15 +130,7 @@ class Boot:
         account = self.roster.find_id(number)
         if account is None:
             return None
-        return account.model_copy(update={"limits": self.config.limits_of(account)})
-
-    def on_limits(self, apply: Callable[[dict[int, Limits]], None]) -> None:
-        """Call apply with every account's effective limits when a reload may have changed them."""
-
-        def changed(config: Config) -> None:
-            apply({a.id: config.limits_of(a) for a in self.roster.accounts()})
-
-        self.live.on_change(changed)
+        return account.model_copy(update={"limits": self.limits.of(account)})
 
     def curve_server(self) -> CurveServer | None:
         """The exchange's key pair and who may connect; None when CURVE is off."""
@@ -126,6 +155,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         paths = Paths(config)
         paths.prepare()
         instruments = load_instruments(Path(config.exchange.instruments)).instruments
+        roster = Roster(paths.accounts_file)  # first: it tells of what changes from now on
         listed = load_accounts(paths.accounts_file)
         check_made_for(config, listed.environment, paths.accounts_file)
         accounts = [a.model_copy(update={"limits": config.limits_of(a)}) for a in listed.accounts]
@@ -140,7 +170,6 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         raise SystemExit(storage.EXIT_ALREADY_RUNNING) from None
     clock = Clock()
     epoch = _next_epoch(own, clock.wall_ns() // 1_000_000)
-    roster = Roster(paths.accounts_file)
     writer = logs.start(
         config.environment, config.security.log_level, service=service, shard=options.shard
     )
@@ -148,13 +177,14 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     logs.tell_of_errors()
     logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
     live = LiveConfig(paths.config_file, config.security.log_level)
+    limits = LiveLimits(config, roster, live)
     shard = options.shard
     probes = ServiceProbes(service, clock.monotonic_ns)
     if options.probe_port is not None:
         _serve_probes(service, config, probes, options.probe_port)
     return Boot(
-        service, config, paths, shard, instruments, accounts, roster, live, clock, epoch, lock,
-        probes,
+        service, config, paths, shard, instruments, accounts, roster, live, limits,
+        clock, epoch, lock, probes,
     )  # fmt: skip
 
 

@@ -13,6 +13,11 @@ from rtes.control.cli_common import Operator, operator
 _sans = click.option("--san", "sans", multiple=True, help="Host or address it names; repeatable.")
 
 
+_limits = click.option(
+    "--limit", "limits", multiple=True, help="NAME=VALUE, like order_qty_max=1000; repeatable."
+)
+
+
 @click.group()
 def participants() -> None:
     """Add, revoke and list participants and their keys."""
@@ -29,13 +34,12 @@ def list_participants(op: Operator) -> None:
 @operator(reason=True)
 @click.argument("name")
 @click.option("--role", type=click.Choice(["participant", "operator"]), default="participant")
-@click.option("--limit", "limits", multiple=True, help="NAME=VALUE, like order_qty_max=1000.")
+@_limits
 def add_participant(op: Operator, name: str, role: str, limits: Sequence[str]) -> None:
     """Make the account NAME and its key, or bring a revoked one back.
 
     It may trade at once; operators can name it (rtes kill) once the services were restarted."""
-    given = {field: value for field, _, value in (limit.partition("=") for limit in limits)}
-    row = op.ask("participants add", name=name, role=role, limits=given)
+    row = op.ask("participants add", name=name, role=role, limits=_given(limits))
     op.emit(row, f"{name} is account {row['id']}; its key is {row['key_file']}")
 
 
@@ -54,6 +58,17 @@ def rotate_participant(op: Operator, name: str) -> None:
     """Give NAME a new key; the old one stops counting at once."""
     row = op.ask("participants rotate", name=name)
     op.emit(row, f"{name} has a new key: {row['key_file']}")
+
+
+@participants.command("limits")
+@operator(reason=True)
+@click.argument("name")
+@_limits
+def limit_participant(op: Operator, name: str, limits: Sequence[str]) -> None:
+    """Change limits of NAME; they hold within half a second."""
+    row = op.ask("participants limits", name=name, limits=_given(limits))
+    shown = ", ".join(f"{limit} {value}" for limit, value in row["limits"].items())
+    op.emit(row, f"{name} may {shown}")
 
 
 @click.group()
@@ -155,6 +170,10 @@ def certs_status(ctx: click.Context, op: Operator) -> None:
     op.table(rows, ("file", "names", "days_left", "problem"))
     if any(row["problem"] for row in rows):
         ctx.exit(1)
+
+
+def _given(limits: Sequence[str]) -> dict[str, str]:
+    return {field: value for field, _, value in (limit.partition("=") for limit in limits)}
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -100,6 +100,7 @@ SHARED: Final[Mapping[str, Operation]] = {
     "participants list": Operation("participants:read", participants.listed, changes=False),
     "participants add": Operation("participants:write", participants.add),
     "participants revoke": Operation("participants:write", participants.revoke),
+    "participants limits": Operation("participants:write", participants.limits),
     "participants rotate": Operation("participants:write", participants.rotate),
     "access list": Operation("access:read", grants, changes=False),
     "access grant": Operation("access:write", grant),

@@ -75,6 +75,16 @@ def rotate(desk: Desk, name: str) -> Plan:
     return _change(desk, before.model_copy(update={"public_key": public}), before, key)
 
 
+def limits(desk: Desk, name: str, limits: Mapping[str, Any]) -> Plan:
+    """Other limits for an account. From then on they are its own: all of them, not only those
+    named, whatever the configuration says later."""
+    before = _known(desk.paths, name)
+    if not limits:
+        raise ParticipantError(f"nothing to change; limits are {', '.join(Limits.model_fields)}")
+    own = {**desk.config.limits_of(before).model_dump(), **limits}
+    return _change(desk, _valid({**before.model_dump(mode="json"), "limits": own}), before)
+
+
 def _change(
     desk: Desk, account: Account, before: Account | None, key: dict[str, str] | None = None
 ) -> Plan:
@@ -86,8 +96,9 @@ def _change(
             rest = _accounts(paths)
             rows = [account if a.id == account.id else a for a in rest]
             write_accounts(desk.config, rows if account in rows else [*rest, account])
-        if key is None:
+        if account.revoked:
             file.unlink(missing_ok=True)
+        if key is None:
             return _row(desk.config, account)
         replace(file, json.dumps(key, indent=2) + "\n")
         return {**_row(desk.config, account), "key_file": str(file)}

@@ -17,7 +17,7 @@ def main() -> int:
     service.freeze_heap()
     shard, mesh, paths = start.shard, start.config.mesh, start.paths
     rules = Risk(start.instruments, start.accounts, shard, mesh.risk_shards, start.late_account)
-    start.on_limits(rules.limit)
+    start.limits.on_change(rules.limit)
     core = risk.RiskCore(shard, start.epoch, rules, range(mesh.matcher_shards))
     for m in range(mesh.matcher_shards):
         for saved in Snapshots(paths.snapshots_dir(m)).newest(RISK) or ():

@@ -107,6 +107,35 @@ def test_a_new_participant_has_its_limits_and_a_private_key(mesh: Mesh) -> None:
             client.buy("AAPL", 8, 58_000)
 
 
+def test_new_limits_of_an_account_hold_at_once_and_replay_agrees(mesh: Mesh) -> None:
+    with Client.connect("BOT01", config=mesh.config) as client:
+        client.buy("AAPL", 500, 58_000)
+        given = ("--limit", "order_qty_max=9", "--limit", "open_orders_max=50")
+        told = rtes(mesh, "participants", "limits", "BOT01", *given, "--json")
+        row = json.loads(told.stdout)
+        assert row["limits"]["order_qty_max"] == 9
+        assert row["limits"]["credit_max"] == mesh.config.risk.credit_max
+        deadline = time.monotonic() + 20
+        while client.account_usage()[-1].open_orders_max != 50:
+            assert time.monotonic() < deadline
+        with pytest.raises(RtesError, match="9"):
+            client.buy("AAPL", 10, 58_000)
+        client.buy("AAPL", 9, 58_000)
+        mesh.restart("matcher")
+        mesh.restart("risk")
+        mesh.wait_ready()
+        with pytest.raises(RtesError, match="9"):
+            client.buy("AAPL", 10, 58_000)
+        assert len(client.open_orders) == 2
+    last = json.loads(rtes(mesh, "audit", "tail", "-n", "1", "--json").stdout)[0]
+    assert last["action"] == "participants limits"
+    limits = [last[when]["limits"]["order_qty_max"] for when in ("old", "new")]
+    assert limits == [mesh.config.risk.order_qty_max, 9]
+    assert "nothing to change" in rtes(mesh, "participants", "limits", "BOT01").stderr
+    bad = rtes(mesh, "participants", "limits", "BOT01", "--limit", "order_qty_max=none")
+    assert "order_qty_max = 'none'" in bad.stderr
+
+
 def test_a_key_that_others_can_read_is_refused(mesh: Mesh) -> None:
     file = mesh.paths.key_file("DEMO2")
     file.chmod(0o644)
