@@ -20,7 +20,7 @@ def main() -> int:
         for block, payload in reader.blocks_from(seq):
             yield block.epoch, block.first_seq, block.commands, payload
 
-    core = ArchiveCore(shard, blocks_from)
+    core = ArchiveCore(shard, blocks_from, lambda: reader.first_seq)
     sockets = start.sockets()
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(FEED, [paths.socket(f"feed{shard}")], topics)

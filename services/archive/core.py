@@ -7,7 +7,7 @@ a time, so that no start is slow, and who asks meanwhile is answered when it is 
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -23,6 +23,7 @@ FEED: Final = 1  # channel: blocks and status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): followers and gateways
 ANSWER_BYTES_MAX: Final = 1 << 20  # of one replay answer; the follower asks for more
 INDEX_BLOCKS: Final = 500  # indexed in one step
+FORGET_INTERVAL_NS: Final = 10_000_000_000
 WAITING_MAX: Final = 1_024  # history requests that wait for the index; beyond it they are dropped
 
 BlocksFrom = Callable[[int], Iterator[tuple[int, int, int, bytes]]]
@@ -37,14 +38,25 @@ class _History:
         self.numbers = array("Q")
         self.blocks = array("Q")
 
+    def forget_before(self, seq: int) -> None:
+        """Drop what blocks before seq told."""
+        gone = bisect_left(self.blocks, seq)
+        del self.numbers[:gone], self.blocks[:gone]
+
 
 class ArchiveCore:
-    """Serves one matcher shard. blocks_from(seq) yields (epoch, first_seq, commands, payload)."""
+    """Serves one matcher shard. blocks_from(seq) yields (epoch, first_seq, commands, payload);
+    kept_from() is the oldest sequence number that it can."""
 
-    def __init__(self, shard: int, blocks_from: BlocksFrom) -> None:
+    def __init__(
+        self, shard: int, blocks_from: BlocksFrom, kept_from: Callable[[], int] = lambda: 1
+    ) -> None:
         self.outbox: list[Send] = []
         self._shard = shard
         self._blocks_from = blocks_from
+        self._kept_from = kept_from
+        self._forgotten_seq = 1
+        self._forget_ns = 0
         self._head_seq = 0
         self._epoch = 0
         self._indexed_seq = 0
@@ -124,6 +136,7 @@ class ArchiveCore:
     def _history(self, routing_id: bytes, account: int, begin: int, session: int) -> None:
         """Send the chunks that hold the account's reports from begin on; what is not kept any
         more is said to be gone."""
+        self._forget()
         history = self._histories.get(account, _History())
         kept_from = history.numbers[0] if history.numbers else 0
         if begin < kept_from or not kept_from:
@@ -152,8 +165,19 @@ class ArchiveCore:
             else:
                 self._waiting.append((routing_id, [account, begin, session, told_seq]))
 
-    def tick(self, _now_ns: int) -> None:
-        """Nothing waits for time alone."""
+    def tick(self, now_ns: int) -> None:
+        """Now and then drop from the index what is not kept any more, or it would only grow."""
+        if now_ns < self._forget_ns:
+            return
+        self._forget_ns = now_ns + FORGET_INTERVAL_NS
+        self._forget()
+
+    def _forget(self) -> None:
+        seq = self._kept_from()
+        if seq > self._forgotten_seq:
+            self._forgotten_seq = seq
+            for history in self._histories.values():
+                history.forget_before(seq)
 
     def health_checks(self) -> list[Check]:
         return [Check("journal", self._journal, groups=("data",), fail_after=3)]

@@ -81,8 +81,6 @@ def test_what_was_removed_is_said_to_be_gone(tmp_path: Path) -> None:
             while first_seq_of(segments(mesh.paths.journal_dir(0))[0]) == 1:
                 trade(client, 600)
                 newest = wait_for_snapshot_after(mesh, newest)
-        mesh.restart("archive")
-        mesh.wait_ready()
         raw = Raw(mesh, "DEMO1")
         last = raw.logon().appl_last_seq_num
         reset = raw.ask(m.ResendRequest(1))

@@ -1,0 +1,60 @@
+"""The archive's index: it finds an account's reports, and forgets what is not kept any more."""
+
+from collections.abc import Iterator
+
+from rtes.common import feed
+from rtes.common.records import decode, encode
+from rtes.services.archive.core import FEED, FORGET_INTERVAL_NS, REQUESTS, ArchiveCore
+
+ACCOUNT = 7
+SESSION = 3
+BLOCKS = 100
+
+
+def payload(seq: int) -> bytes:
+    """A block of one command, which told the account its report number seq."""
+    reports = encode([["8", seq]])
+    return encode((0, 1, seq, 1, seq, [], [], [(ACCOUNT, seq, 1, 0, reports)], []))
+
+
+class Archive:
+    """A core over a journal that loses its oldest blocks."""
+
+    def __init__(self) -> None:
+        self.kept_from = 1
+        self.core = ArchiveCore(0, self.blocks_from, lambda: self.kept_from)
+        self.core.receive(FEED, [feed.status_frame(0, 1, BLOCKS, [])], 0, 0)
+        self.core.flush(0, 0)
+
+    def blocks_from(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
+        for number in range(max(seq, self.kept_from), BLOCKS + 1):
+            yield 1, number, 1, payload(number)
+
+    def history(self, begin: int) -> list[list[object]]:
+        """The reports that come back."""
+        request = feed.history_request(0, ACCOUNT, begin, SESSION, BLOCKS)
+        self.core.receive(REQUESTS, [(b"gateway", b"", request)], 0, 0)
+        self.core.flush(0, 0)
+        sent, self.core.outbox = self.core.outbox, []
+        return [report for _, _, frame in sent for report in decode(decode(frame)[3])]
+
+
+def test_a_history_starts_where_it_is_asked_from() -> None:
+    assert Archive().history(98) == [["8", 98], ["8", 99], ["8", 100]]
+
+
+def test_what_was_removed_meanwhile_is_said_to_be_gone() -> None:
+    archive = Archive()
+    assert len(archive.history(1)) == BLOCKS
+    archive.kept_from = 99
+    assert archive.history(1) == [["4", 0, 99], ["8", 99], ["8", 100]]
+
+
+def test_the_index_does_not_grow_for_ever() -> None:
+    archive = Archive()
+    history = archive.core._histories[ACCOUNT]
+    archive.kept_from = 91
+    archive.core.tick(FORGET_INTERVAL_NS)
+    assert len(history.numbers) == len(history.blocks) == 10
+    archive.core.tick(FORGET_INTERVAL_NS + 1)
+    assert len(history.numbers) == 10
