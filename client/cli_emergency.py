@@ -2,7 +2,8 @@
 
 A stage is a command like any other: sequenced, journaled and replayed, so it is latched over
 every restart until it is lifted. It goes straight to the gateway: neither health nor supervisord
-need run, and a full disk holds up neither it nor its record. Cancels pass at every stage.
+need run, and a full disk holds up neither it nor its record. Only the throttle changes no outcome
+and is not sequenced: it is an empty file that gateways look for. Cancels pass at every stage.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from rtes.client.errors import RtesError
 from rtes.common.config import Config
 from rtes.common.enums import PartyAction
 from rtes.common.messages import PartyActionReport, PartyActionRequest
+from rtes.common.paths import Paths
 from rtes.control.cli_common import Operator, operator
 from rtes.control.desk import EMERGENCY, Desk, Operation, Plan, local_identity
 from rtes.control.stop import stop as stop_services
@@ -24,6 +26,7 @@ from rtes.control.supervisor import Supervisor
 RESUME: Final = "emergency:resume"  # not done without a record, unlike the stop itself
 TIMEOUT_S: Final = 20.0
 STAGES: Final = {
+    "throttle": "every session has a share of its message rate (session.throttled_share)",
     "cancel-only": "no symbol takes orders; cancels pass",
     "mass-cancel": "no symbol takes orders, and every open order is canceled",
     "stop": "no symbol takes orders, and all services stop; open orders stay in the journal",
@@ -50,7 +53,15 @@ def _whatever_happens(what: str) -> Iterator[None]:
 
 
 def _apply(config: Config, account: str, stage: str) -> Callable[[], Any]:
+    throttled = Paths(config).throttle_file
+
+    def throttle() -> int:
+        throttled.touch(0o600)
+        return 0
+
     def switch() -> int:
+        if stage == "resume":
+            throttled.unlink(missing_ok=True)
         actions = {"mass-cancel": PartyAction.HALT_TRADING, "resume": PartyAction.REINSTATE}
         return switch_all(config, account, actions.get(stage, PartyAction.SUSPEND))
 
@@ -60,7 +71,7 @@ def _apply(config: Config, account: str, stage: str) -> Callable[[], Any]:
         stop_services(Supervisor())
         return 0
 
-    return stop if stage == "stop" else switch
+    return {"stop": stop, "throttle": throttle}.get(stage, switch)
 
 
 def perform(op: Operator, account: str, stage: str) -> int:
@@ -84,9 +95,10 @@ def perform(op: Operator, account: str, stage: str) -> int:
 def emergency(op: Operator, stage: str, account: str) -> None:
     """Stop the whole exchange, or let it trade again.
 
-    cancel-only: no symbol takes orders, cancels pass. mass-cancel: every open order is canceled,
-    too. stop: all services stop as well, open orders stay in the journal. It holds, over restarts,
-    until resume. --reason is required: it is what the audit log will say.
+    throttle: within half a second every session may send a tenth of its messages, cancels pass
+    (session.throttled_share). cancel-only: no symbol takes orders, cancels pass. mass-cancel: every
+    open order is canceled, too. stop: all services stop as well, open orders stay in the journal.
+    It holds, over restarts, until resume. --reason is required: the audit log keeps it.
 
     For one account, session or symbol see `rtes kill`."""
     if not op.reason.strip():

@@ -22,7 +22,12 @@ PROFILES: Final = {
     "prod": "prod",
     "production": "prod",
 }
-LIVE: Final = ("security.log_level", "session.credit", "session.messages_per_s_max")
+LIVE: Final = (
+    "security.log_level",
+    "session.credit",
+    "session.messages_per_s_max",
+    "session.throttled_share",
+)
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 Port = Annotated[int, Field(ge=1024, le=65_535)]
@@ -132,6 +137,9 @@ class Session(_Section):
 
     credit: Annotated[int, Field(ge=1, le=16_384, description="requests in flight")] = 1_000
     messages_per_s_max: Annotated[int, Field(ge=1)] = 10_000
+    throttled_share: Annotated[
+        float, Field(gt=0, le=1, description="of it that `rtes emergency throttle` leaves")
+    ] = 0.1
     sessions_max: Annotated[int, Field(ge=1)] = 1_024
     heart_bt_int_max: Annotated[int, Field(ge=1, le=300, description="seconds")] = 300
 

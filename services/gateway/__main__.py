@@ -7,7 +7,7 @@ import sys
 
 from rtes.common import feed, service
 from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
-from rtes.common.live import LiveFlags
+from rtes.common.live import LiveFlags, LiveThrottle
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
 from rtes.common.sockets import refuses_unknown_key
 from rtes.services.gateway import core as gateway
@@ -17,15 +17,15 @@ from rtes.services.gateway.limits import GatewayLimits
 
 def main() -> int:
     start = service.boot("gateway")
-    shard, config, paths = start.shard, start.config, start.paths
-    mesh, session = config.mesh, config.session
+    shard, config, paths, mesh = start.shard, start.config, start.paths, start.config.mesh
     curve = start.curve_server()
-    account_of = account_finder(start.roster.find, check_keys=curve is not None)
-    limits = GatewayLimits(session.sessions_max, session.credit, session.messages_per_s_max)
+    limits = GatewayLimits.of(config.session)
     start.live.on_change(lambda new: limits.reload(new.session))
+    LiveThrottle(paths.throttle_file, limits.throttle, start.live)
     flags = LiveFlags(paths.flags_file, config, start.live)
     core = gateway.GatewayCore(
-        shard, start.epoch, start.instruments, start.roster.find, account_of, limits,
+        shard, start.epoch, start.instruments, start.roster.find,
+        account_finder(start.roster.find, check_keys=curve is not None), limits,
         mesh.risk_shards, mesh.matcher_shards, flags.flags,
     )  # fmt: skip
     flags.on_change(core.flags_changed)

@@ -166,7 +166,7 @@ class GatewayCore(Outbox):
             else:
                 refusal = admission.refuse(message, Code.THROTTLED, limit, count, after_ms)
             refusals += [refusal] if refusal is not None else []
-        if session.over_rate(now_ns) >= FLOOD_NS:
+        if not self._limits.throttled and session.over_rate(now_ns) >= FLOOD_NS:
             self._counts.floods += 1
             self._hang_up(session, m.Logout("over the limit of messages for 5 s"), now_ns)
 
@@ -385,4 +385,6 @@ class GatewayCore(Outbox):
         counts = (self._counts, self._door, self._flags)
         counters = {name: n for x in counts for name, n in x.counters().items()}
         events = [e for x in (self._sessions, self._door, self._followers) for e in x.events.take()]
-        return vitals(self._condition(), counters, len(self._sessions), self._lanes, events)
+        throttled = self._limits.throttled
+        gauges = {"rtes_sessions": len(self._sessions), "rtes_throttled": float(throttled)}
+        return vitals(self._condition(), counters, gauges, self._lanes, events)

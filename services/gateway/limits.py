@@ -39,11 +39,31 @@ class GatewayLimits:
     messages_per_s_max: int  # of one session
     lane_window: int = 16_384  # requests a lane may hold; beyond it clients are told BUSY
     orders_share: float = 0.9  # of the window; the rest is kept for cancels
+    throttled_share: float = 0.1  # of messages_per_s_max, while the emergency throttles
+
+    def __post_init__(self) -> None:
+        self.throttled = False
+        self._normal_per_s = self.messages_per_s_max
+
+    @classmethod
+    def of(cls, session: SessionConfig) -> "GatewayLimits":
+        """As configured."""
+        share = session.throttled_share
+        per_s = session.messages_per_s_max
+        return cls(session.sessions_max, session.credit, per_s, throttled_share=share)
 
     def reload(self, session: SessionConfig) -> None:
         """Take the live ones of the configuration; they hold from the next message on."""
         self.credit = session.credit
-        self.messages_per_s_max = session.messages_per_s_max
+        self.throttled_share = session.throttled_share
+        self._normal_per_s = session.messages_per_s_max
+        self.throttle(self.throttled)
+
+    def throttle(self, on: bool) -> None:
+        """The emergency's first stage: every session gets a share of its rate."""
+        self.throttled = on
+        share = self.throttled_share if on else 1
+        self.messages_per_s_max = max(1, int(self._normal_per_s * share))
 
     @property
     def burst(self) -> int:

@@ -88,10 +88,10 @@ def health_checks(condition: Callable[[], Condition]) -> list[Check]:
 def vitals(
     condition: Condition,
     counters: dict[str, float],
-    sessions: int,
+    gauges: dict[str, float],
     lanes: Lanes,
     events: list[Event],
 ) -> Vitals:
     """Readiness, figures, and what happened."""
-    gauges: dict[str, float] = {"rtes_sessions": sessions, "rtes_queue_depth": lanes.held}
+    gauges = {**gauges, "rtes_queue_depth": lanes.held}
     return Vitals(condition.ready, counters, gauges, {"rtes_order_ack_seconds": lanes.took}, events)

@@ -44,6 +44,7 @@ HELP: Final = {
     "rtes_sessions": "Open sessions.",
     "rtes_queue_depth": "Requests taken that the matcher has not acknowledged.",
     "rtes_order_ack_seconds": "From an order's arrival at the gateway to its report.",
+    "rtes_throttled": "1 while the emergency leaves sessions a share of their rate.",
     "rtes_flag_evaluations_total": "Evaluations of feature flags, by flag and variant.",
     # risk
     "rtes_risk_checked_total": "Commands checked.",
