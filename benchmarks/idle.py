@@ -106,8 +106,9 @@ def measure(exchange: Exchange, seconds: float, quiet: bool) -> list[dict[str, A
     for _ in track(range(10), "idle", disable=quiet, console=Console(stderr=True)):
         time.sleep(seconds / 10)
     passed = time.monotonic() - began
-    if exchange.processes() != processes:
-        raise click.ClickException("a process was restarted while it was measured")
+    changed = dict(processes.items() ^ exchange.processes().items())
+    if changed:
+        raise click.ClickException(f"ended or started while measured: {', '.join(sorted(changed))}")
     return [
         {"process": name, "cpu_percent": round((cpu_s(pid) - before[name]) / passed * 100, 2)}
         | {key: round(mb, 1) for key, mb in memory[name].items()}
