@@ -191,6 +191,8 @@ class Journal:
             raise self._missing(after.seq + 1, first_seq_of(paths[0]) - 1)
         paths = paths[max(0, at) :]
         chained = None if paths and first_seq_of(paths[0]) <= after.seq else after.crc
+        if paths and chained is not None:  # it may be empty still: its writer died as it was new
+            self._last_seq = after.seq
         for i, path in enumerate(paths):
             data = mapped(path)
             self._offset = 0

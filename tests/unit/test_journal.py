@@ -57,6 +57,21 @@ def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Pat
         assert (journal.torn_bytes > 0) == bool(tail.strip(b"\0"))
 
 
+@pytest.mark.parametrize("begun", [b"", b"RTEJ half a block"])
+def test_a_snapshot_at_the_end_of_a_segment_whose_successor_is_new(
+    tmp_path: Path, begun: bytes
+) -> None:
+    """The writer died between making a segment and its first whole block."""
+    write(tmp_path, 30)
+    end = read(tmp_path)[1].end
+    (tmp_path / f"{end.seq + 1:020d}.seg").write_bytes(begun.ljust(4_096, b"\0"))
+    journal = Journal(tmp_path, 0, 4_096, 0)
+    assert list(journal.recover(end)) == []
+    assert (journal.end, journal.torn_bytes) == (end, len(begun))
+    journal.append(2, end.seq + 1, 1, b"more")
+    assert read(tmp_path)[0][-1] == b"more"
+
+
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     """In the last block it looks like a torn tail; before a valid block it refuses to start."""
     payloads = write(tmp_path / "a", 3)
