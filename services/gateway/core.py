@@ -22,8 +22,15 @@ from rtes.common.riskwire import TOPIC_ANSWER
 from rtes.services.gateway import admission, answers
 from rtes.services.gateway.door import Door
 from rtes.services.gateway.lanes import Lanes, fullest
-from rtes.services.gateway.limits import FLOOD_NS, NOT_OPEN, READ_ONLY, Full, GatewayLimits
-from rtes.services.gateway.outbox import CLIENTS, Outbox
+from rtes.services.gateway.limits import (
+    FLOOD_NS,
+    NOT_OPEN,
+    READ_ONLY,
+    STANDS_STILL,
+    Full,
+    GatewayLimits,
+)
+from rtes.services.gateway.outbox import CLIENTS, HANG_UP, Outbox
 from rtes.services.gateway.routes import ROUTES, Route
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
 from rtes.services.gateway.vitals import Condition, Counts, health_checks, vitals
@@ -34,8 +41,6 @@ FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
 RISK: Final = 10  # channel of risk shard 0
 ARCHIVE: Final = 50  # channel of the archive of shard 0
-# An empty frame to a participant ends its connection: see common/sockets.py.
-HANG_UP: Final = b""
 
 
 class GatewayCore(Outbox):
@@ -199,6 +204,8 @@ class GatewayCore(Outbox):
         else:
             held = fullest(session.lanes) if route.to_all else lane.held
             full = self._limits.full(held, session.in_flight, route, session.fair)
+            if full is None and route.opens and not lane.flows and not lane.breaker.admits():
+                full = STANDS_STILL
         if full is not None:
             self._counts.busy += 1
             return admission.refuse(message, *full)
@@ -325,7 +332,8 @@ class GatewayCore(Outbox):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
 
     def tick(self, now_ns: int) -> None:
-        """Heartbeats out; silence and revoked keys noticed."""
+        """Heartbeats out; silence, revoked keys and lanes that stand still noticed."""
+        self._lanes.step(now_ns)
         for session in list(self._sessions.by_routing_id.values()):
             silence = session.silence(now_ns)
             if self._account_of(session.user, session.account.name) is None:

@@ -19,17 +19,21 @@ from rtes.common.records import (
     matcher_shard_of,
     risk_shard_of,
 )
+from rtes.services.gateway.breaker import Breaker, State
 
 
 class Lane:
     """One lane: the batch being filled, and the link that holds what was sent."""
 
-    __slots__ = ("batch", "risk_shard", "sender", "waiting")
+    __slots__ = ("acked", "batch", "breaker", "flows", "risk_shard", "sender", "waiting")
 
     def __init__(self, number: int, epoch: int) -> None:
         self.risk_shard = risk_shard_of(number)
         self.sender = link.Sender(number, epoch)
         self.batch: list[Command] = []
+        self.acked = 0  # commands since the start
+        self.breaker = Breaker()
+        self.flows = True  # the breaker is closed
         self.waiting: deque[tuple[int, int]] = deque()  # received_ns, commands of each frame
 
     def ack(self, epoch: int, link_no: int, n: int, now_ns: int, took: Histogram) -> None:
@@ -37,6 +41,7 @@ class Lane:
         left = self.sender.weight
         self.sender.ack(epoch, link_no, n)
         left -= self.sender.weight
+        self.acked += left
         while left > 0:
             received_ns, commands = self.waiting.popleft()
             took.observe(now_ns - received_ns, commands)
@@ -95,6 +100,22 @@ class Lanes:
         for number, epoch, link_no, n in acks:
             if gateway_of(number) == self._gateway:
                 self._lanes[number].ack(epoch, link_no, n, self.now_ns, self.took)
+
+    def step(self, now_ns: int) -> None:
+        """See which lanes make progress."""
+        for lane in self._lanes.values():
+            state = lane.breaker.step(now_ns, lane.acked, lane.sender.weight)
+            lane.flows = state is State.CLOSED
+
+    def breakers(self) -> dict[str, float]:
+        """For metrics: the state of each lane's breaker, by where it leads."""
+        leads = {
+            n: f"risk{x.risk_shard}-matcher{matcher_shard_of(n)}" for n, x in self._lanes.items()
+        }
+        return {
+            f"rtes_circuit_breaker_state.{leads[number]}": float(lane.breaker.state)
+            for number, lane in self._lanes.items()
+        }
 
     def status(
         self, shard: int, epoch: int, entries: list[Any], now_ns: int

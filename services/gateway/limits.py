@@ -28,6 +28,7 @@ class Full(NamedTuple):
 
 NOT_OPEN: Final = Full(Code.NOT_LOGGED_ON, 0, 0, RETRY_MS)
 READ_ONLY: Final = Full(Code.READ_ONLY, 0, 0, 1_000)  # a disk is not emptied in milliseconds
+STANDS_STILL: Final = Full(Code.BUSY, 0, 0, 500)  # see breaker.py
 
 
 @dataclass

@@ -8,6 +8,7 @@ from rtes.common.loop import Send
 from rtes.services.gateway.sessions import Session
 
 CLIENTS: Final = 1  # channel (ROUTER): participants
+HANG_UP: Final = b""  # an empty frame ends a participant's connection: see common/sockets.py
 
 
 class Outbox:

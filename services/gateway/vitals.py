@@ -93,5 +93,5 @@ def vitals(
     events: list[Event],
 ) -> Vitals:
     """Readiness, figures, and what happened."""
-    gauges = {**gauges, "rtes_queue_depth": lanes.held}
+    gauges = {**gauges, **lanes.breakers(), "rtes_queue_depth": lanes.held}
     return Vitals(condition.ready, counters, gauges, {"rtes_order_ack_seconds": lanes.took}, events)

@@ -45,6 +45,8 @@ HELP: Final = {
     "rtes_queue_depth": "Requests taken that the matcher has not acknowledged.",
     "rtes_order_ack_seconds": "From an order's arrival at the gateway to its report.",
     "rtes_throttled": "1 while the emergency leaves sessions a share of their rate.",
+    "rtes_circuit_breaker_state": "0 closed, 1 half-open, 2 open: nothing moves between gateway "
+    "and matcher, and orders are told BUSY.",
     "rtes_flag_evaluations_total": "Evaluations of feature flags, by flag and variant.",
     # risk
     "rtes_risk_checked_total": "Commands checked.",
@@ -73,6 +75,7 @@ HELP: Final = {
 
 # several names: a value has as many dots
 LABELS: Final = {
+    "rtes_circuit_breaker_state": "downstream",
     "rtes_flag_evaluations_total": "flag variant",
     "rtes_orders_rejected_total": "code",
     "rtes_order_latency_seconds": "stage",
