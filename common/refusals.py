@@ -97,7 +97,9 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.NOT_AUTHORIZED: Refusal(99, 1, "this key may not do that"),
     Code.VERSION: Refusal(99, 0, "protocol version {value} is not served; {limit} is"),
     Code.BUSY: Refusal(
-        99, 0, "busy ({value} of {limit} in flight; 0 of 0: stands still); retry with a new cl_ord_id"
+        99,
+        0,
+        "busy ({value} of {limit} in flight; 0 of 0: stands still); retry with a new cl_ord_id",
     ),
     Code.THROTTLED: Refusal(
         99, 0, "more than {limit} messages a second; retry later with a new cl_ord_id"
