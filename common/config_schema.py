@@ -45,6 +45,9 @@ class Exchange(_Section):
     tcp_port: Port = 8888
     market_data_port: Port = 9999  # the next one is for snapshots and retransmission
     http_port: Port = 8080
+    control_port: Annotated[
+        Port | None, Field(description="operations from other hosts; none: only on this one")
+    ] = None
     port_offset: Annotated[int, Field(ge=0, le=50_000, description="added to every port")] = 0
     instruments: Path = Path("configs/instruments.json")
     day_end_utc: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
@@ -52,7 +55,9 @@ class Exchange(_Section):
     @property
     def ports(self) -> dict[str, int]:
         """Every port that is listened on, offset included, by what it is for."""
+        control = {} if self.control_port is None else {"control": self.control_port}
         return {
+            **{what: port + self.port_offset for what, port in control.items()},
             "orders": self.tcp_port + self.port_offset,
             "market data": self.market_data_port + self.port_offset,
             "market data snapshots": self.market_data_port + 1 + self.port_offset,
@@ -70,6 +75,11 @@ class Exchange(_Section):
     @property
     def snapshots_endpoint(self) -> str:
         return self._endpoint("market data snapshots")
+
+    @property
+    def control_endpoint(self) -> str:
+        """Of operations from other hosts, when control_port is set."""
+        return self._endpoint("control")
 
     @property
     def day_end_ns(self) -> int:
@@ -294,6 +304,8 @@ class Config(_Section):
                 yield f"cores.{service} shares core {shared[0]} with cores.matcher"
 
     def _exposed(self) -> Iterator[str]:
+        if not self.security.curve and self.exchange.control_port is not None:
+            yield "exchange.control_port needs security.curve on: a key says who operates"
         if not self.security.curve and self.exchange.host not in LOOPBACK:
             yield (
                 f"security.curve is off and exchange.host is {self.exchange.host}: without keys "

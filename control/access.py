@@ -1,11 +1,14 @@
 """Who may do what: identities, the roles they hold, and the permissions of each role.
 
-An identity is what the kernel vouches for, never what somebody says of themselves: uid:1000,
-from the process itself or the peer credentials of a unix socket. The owner of the run directory
-holds every role at first. Nobody else holds any until it is granted.
+An identity is never what somebody says of themselves: uid:1000 is from the kernel (the process
+itself, or the peer credentials of a unix socket), key:NAME:FINGERPRINT from the CURVE key of a
+connection. The owner of the run directory holds every role at first. Nobody else holds any until
+it is granted.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +23,9 @@ PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "key-admin": (*READ, "keys:write", "secrets:read", "certs:write", "access:write"),
     "emergency": ("emergency:stop", "emergency:resume"),
 }
+
+
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 class AccessError(OperatorError):
@@ -54,10 +60,30 @@ class Access:
         roles = self.roles_of.get(identity, ())
         return any(permission in PERMISSIONS[role] for role in roles)
 
+    def of_key(self, public_key: str) -> str | None:
+        """The identity that a CURVE public key (Z85) speaks for."""
+        end = f":{fingerprint(public_key)}"
+        return next((i for i in self.roles_of if i[:4] == "key:" and i.endswith(end)), None)
+
+    def with_key(self, name: str, public_key: str) -> "Access":
+        """With a key of that name, which takes over the roles of the one before it."""
+        if not _KEY_NAME.fullmatch(name):
+            raise AccessError(f"{name!r} cannot name a key; use letters, digits, . _ and -")
+        before = self.identity(f"key:{name}")
+        rest = {who: roles for who, roles in self.roles_of.items() if who != before}
+        held = self.roles_of.get(before, [])
+        return Access({**rest, f"key:{name}:{fingerprint(public_key)}": held})
+
+    def identity(self, given: str) -> str:
+        """In full: key:NAME is completed with the fingerprint of the key it has."""
+        full = (i for i in self.roles_of if i[:4] == "key:" and i.rpartition(":")[0] == given)
+        return next(full, given)
+
     def granted(self, identity: str, role: str) -> "Access":
         """With that grant. Raises AccessError."""
         check_role(role)
-        check_identity(identity)
+        if identity not in self.roles_of:
+            check_identity(identity)
         roles = list(dict.fromkeys([*self.roles_of.get(identity, []), role]))
         return Access({**self.roles_of, identity: roles})
 
@@ -86,8 +112,15 @@ def check_role(role: str) -> None:
 def check_identity(identity: str) -> None:
     """Raises AccessError."""
     kind, _, name = identity.partition(":")
+    if kind == "key":
+        raise AccessError(f"there is no {identity}; rtes access key NAME makes a key")
     if kind != "uid" or not name.isdecimal():
-        raise AccessError(f"{identity!r} is no identity; write uid:1000")
+        raise AccessError(f"{identity!r} is no identity; write uid:1000 or key:NAME")
+
+
+def fingerprint(public_key: str) -> str:
+    """Of a CURVE public key (Z85): 32 hex characters."""
+    return hashlib.sha256(public_key.encode()).hexdigest()[:32]
 
 
 def roles_with(permission: str) -> list[str]:

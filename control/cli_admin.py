@@ -4,12 +4,15 @@ what, and the certificates of the HTTP pages.
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
+from rtes.control import cli_common
 from rtes.control.access import PERMISSIONS
-from rtes.control.cli_common import Operator, operator
+from rtes.control.cli_common import Operator
 
+operator = partial(cli_common.operator, remote=True)
 _sans = click.option("--san", "sans", multiple=True, help="Host or address it names; repeatable.")
 
 
@@ -87,12 +90,23 @@ def list_access(op: Operator) -> None:
     op.table([{"identity": who, "roles": r} for who, r in grants.items()], ("identity", "roles"))
 
 
+@access.command("key")
+@operator(reason=True)
+@click.argument("name")
+def key(op: Operator, name: str) -> None:
+    """Make a key for the operator NAME on another host; a key before it ends.
+
+    It holds no role until one is granted, or those of the key it replaces."""
+    made = op.ask("access key", name=name)
+    op.emit(made, f"{made['identity']}; give its operator {made['key_file']}")
+
+
 @access.command()
 @operator(reason=True)
 @click.argument("identity")
 @_role
 def grant(op: Operator, identity: str, role: str) -> None:
-    """Give ROLE to IDENTITY: uid:1000."""
+    """Give ROLE to IDENTITY: uid:1000, or key:NAME."""
     op.emit(op.ask("access grant", identity=identity, role=role), f"{identity} holds {role}")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rtes.common.config import Config, running
 from rtes.control.caller import perform
+from rtes.control.remote import ask
 
 _PARAMETERS: Final = "__click_params__"
 
@@ -21,6 +23,7 @@ class Operator:
     profile: str
     as_json: bool
     reason: str = ""
+    key: Path | None = None
 
     @property
     def config(self) -> Config:
@@ -29,6 +32,9 @@ class Operator:
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """Do an operation. Raises OperatorError."""
+        if self.key is not None:
+            request = {"operation": operation, "arguments": arguments, "reason": self.reason}
+            return ask(self.key, request)
         return perform(self.config, operation, arguments, self.reason)
 
     def emit(self, value: Any, text: str) -> None:
@@ -47,14 +53,20 @@ class Operator:
 
 
 def operator(
-    reason: bool = False, profile: bool = True
+    reason: bool = False, profile: bool = True, remote: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the shared options; the function gets them as its first argument. profile=False: the
-    command names a configuration file itself."""
+    command names a configuration file itself; remote: it works on other hosts' exchanges, too."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        def command(as_json: bool, profile: str = "dev", reason: str = "", **rest: Any) -> None:
-            function(Operator(profile, as_json, reason), **rest)
+        def command(
+            as_json: bool,
+            profile: str = "dev",
+            reason: str = "",
+            key_file: Path | None = None,
+            **rest: Any,
+        ) -> None:
+            function(Operator(profile, as_json, reason, key_file), **rest)
 
         command.__doc__, command.__name__ = function.__doc__, function.__name__
         # options that stand below this decorator
@@ -62,6 +74,8 @@ def operator(
         decorated: Callable[..., None] = _json(command)
         if profile:
             decorated = _profile(decorated)
+        if remote:
+            decorated = _key(decorated)
         return _reason(decorated) if reason else decorated
 
     return decorate
@@ -69,6 +83,9 @@ def operator(
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _reason = click.option("--reason", default="", help="Why; kept in the audit log.")
+_key = click.option(
+    "--key", "key_file", type=click.Path(path_type=Path), help="Act on another host's exchange."
+)
 _profile = click.option(
     "--profile",
     envvar="RTES_ENVIRONMENT",

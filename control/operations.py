@@ -1,5 +1,6 @@
 """The operations an operator has, each with the permission it needs."""
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, chec
 from rtes.control import certs, config_files, flags, participants
 from rtes.control.desk import Desk, Operation, Plan
 from rtes.control.files import replace
+from rtes.control.setup import new_key, setup
 
 TAIL_MAX: Final = 1_000
 
@@ -32,11 +34,33 @@ def generate_key(desk: Desk, kid: str, file: str = "") -> Plan:
 
 
 def grant(desk: Desk, identity: str, role: str) -> Plan:
-    return _access(desk, identity, desk.access.granted(identity, role).roles_of)
+    full = desk.access.identity(identity)
+    return _access(desk, full, desk.access.granted(full, role).roles_of)
 
 
 def revoke(desk: Desk, identity: str, role: str) -> Plan:
-    return _access(desk, identity, desk.access.revoked(identity, role).roles_of)
+    full = desk.access.identity(identity)
+    return _access(desk, full, desk.access.revoked(full, role).roles_of)
+
+
+def operator_key(desk: Desk, name: str) -> Plan:
+    """A key for an operator on another host, with no role yet, or with those of the key that it
+    replaces. The file that is made goes to the operator."""
+    if desk.config.exchange.control_port is None:
+        raise OperatorError("exchange.control_port is not set: nothing listens for other hosts")
+    setup(desk.config)
+    public, key = new_key(name, participants.server_key(desk.paths))
+    key["endpoint"] = desk.config.exchange.control_endpoint
+    before = desk.access.identity(f"key:{name}")
+    after = desk.access.with_key(name, public)
+    identity, file = after.identity(f"key:{name}"), desk.paths.key_file(f"operator@{name}")
+
+    def apply() -> dict[str, str]:
+        replace(file, json.dumps(key, indent=2) + "\n")
+        replace(desk.paths.access_file, after.to_json())
+        return {"identity": identity, "key_file": str(file)}
+
+    return Plan(identity, apply, before if before in desk.access.roles_of else None, identity)
 
 
 def _access(desk: Desk, identity: str, after: Mapping[str, list[str]]) -> Plan:
@@ -104,6 +128,7 @@ SHARED: Final[Mapping[str, Operation]] = {
     "participants rotate": Operation("participants:write", participants.rotate),
     "access list": Operation("access:read", grants, changes=False),
     "access grant": Operation("access:write", grant),
+    "access key": Operation("access:write", operator_key),
     "access revoke": Operation("access:write", revoke),
     "audit tail": Operation("audit:read", tail, changes=False),
     "audit verify": Operation("audit:read", verify, changes=False),

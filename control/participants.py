@@ -48,7 +48,7 @@ def add(
     if before is not None and not before.revoked:
         raise ParticipantError(f"{name} exists; rtes participants rotate {name} makes a new key")
     number = before.id if before else max((a.id for a in known), default=0) + 1
-    public, key = new_key(name, _server_key(desk.paths))
+    public, key = new_key(name, server_key(desk.paths))
     row: dict[str, Any] = {"id": number, "name": name, "role": role, "public_key": public}
     if limits:
         row["limits"] = {**desk.config.risk.model_dump(), **limits}
@@ -71,7 +71,7 @@ def rotate(desk: Desk, name: str) -> Plan:
     before = _known(desk.paths, name)
     if before.revoked:
         raise ParticipantError(f"{name} is revoked; rtes participants add {name} brings it back")
-    public, key = new_key(name, _server_key(desk.paths))
+    public, key = new_key(name, server_key(desk.paths))
     return _change(desk, before.model_copy(update={"public_key": public}), before, key)
 
 
@@ -129,7 +129,8 @@ def _known(paths: Paths, name: str) -> Account:
     return known[name]
 
 
-def _server_key(paths: Paths) -> str:
+def server_key(paths: Paths) -> str:
+    """The exchange's public key."""
     return str(json.loads(read_private(paths.key_file(SERVER)))["public_key"])
 
 

@@ -8,15 +8,15 @@ operations on the exchange's own files are here, never any on files that a calle
 import argparse
 import asyncio
 import atexit
-import json
 import os
 import signal
 import socket
 import stat
 import struct
 import sys
+import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rtes.common import logs
 from rtes.common.config import ConfigError, load
@@ -26,6 +26,8 @@ from rtes.common.paths import Paths
 from rtes.common.process import die_with_parent
 from rtes.control.desk import Desk
 from rtes.control.operations import SHARED
+from rtes.control.remote import RemoteControl
+from rtes.control.requests import answer
 
 REQUEST_BYTES_MAX: Final = 65_536
 REQUEST_S_MAX: Final = 30.0
@@ -52,28 +54,12 @@ class ControlServer:
         try:
             async with asyncio.timeout(REQUEST_S_MAX):
                 actor = f"uid:{peer_uid(writer.get_extra_info('socket'))}"
-                writer.write(self._answer(actor, await reader.readline()))
+                writer.write(answer(self._desk, actor, await reader.readline()) + b"\n")
                 await writer.drain()
         except (TimeoutError, OSError, ValueError):
             pass  # the peer's fault; it gets no answer
         finally:
             writer.close()
-
-    def _answer(self, actor: str, line: bytes) -> bytes:
-        try:
-            answer = {"ok": self._perform(actor, json.loads(line))}
-        except OperatorError as error:
-            answer = {"error": str(error)}
-        except (ValueError, TypeError, KeyError) as error:
-            answer = {"error": f"not a request: {error}"}
-        except OSError as error:
-            answer = {"error": str(error)}
-        return json.dumps(answer).encode() + b"\n"
-
-    def _perform(self, actor: str, request: dict[str, Any]) -> Any:
-        operation, reason = request["operation"], str(request.get("reason", ""))
-        logs.get().info("asked", actor=actor, operation=operation, reason=reason)
-        return self._desk.perform(actor, operation, request["arguments"], reason)
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -102,10 +88,18 @@ async def _beat(beat: Heartbeat) -> None:
 async def _serve(desk: Desk) -> None:
     server = await ControlServer(desk).listen()
     beating = asyncio.create_task(_beat(Heartbeat(desk.paths.beats_dir / "control", PATIENT_S)))
-    stopped = asyncio.Event()
+    stopped, remote_stopped = asyncio.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    remote = None
+    if desk.config.exchange.control_port is not None:
+        served = RemoteControl(Desk(desk.config, SHARED))
+        remote = threading.Thread(target=served.serve, args=(remote_stopped,), name="remote")
+        remote.start()
     await stopped.wait()
+    remote_stopped.set()
+    if remote is not None:
+        remote.join()
     beating.cancel()
     server.close()
     desk.paths.control_socket.unlink(missing_ok=True)
