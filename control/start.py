@@ -27,7 +27,8 @@ from rtes.control.setup import setup
 from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 120.0  # on a machine that is busy; what crashes is seen sooner
+ANSWER_S_MAX: Final = 5.0
 CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
@@ -155,7 +156,7 @@ def _hopeless(program: Program, passed_s: float) -> bool:
 def waiting_for(config: Config) -> list[str]:
     """What health says is still missing; empty when the exchange has started and is ready."""
     for path in ("/startup", "/ready"):
-        connection = http_connection(config, timeout_s=2)
+        connection = http_connection(config, timeout_s=ANSWER_S_MAX)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -25,7 +25,7 @@ import zmq
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
-pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Checkout:
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.home / "scripts" / script, *arguments],
-            cwd="/", env=self.environ, capture_output=True, text=True, timeout=280, check=False,
+            cwd="/", env=self.environ, capture_output=True, text=True, timeout=500, check=False,
         )  # fmt: skip
 
     def get(self, path: str, profile: str = "dev") -> tuple[int, str]:
@@ -96,7 +96,11 @@ def copy_of_the_checkout(home: Path) -> Checkout:
         if name and os.path.lexists(ROOT / name):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, home / name, follow_symlinks=False)
-    offsets = iter(lambda: random.randrange(11_000, 50_000, 10), None)
+    # below the ports that the kernel gives to outgoing connections: one of those could take ours
+    # while the environment is made
+    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    highest = below - max(PORTS.values()) - 10
+    offsets = iter(lambda: random.randrange(13_000, highest, 10), None)
     return Checkout(home, next(offset for offset in offsets if ports_are_free(offset)))
 
 
