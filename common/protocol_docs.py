@@ -71,9 +71,10 @@ implementation against them.
   may be refused as OUT_OF_ORDER, because a later request has gone through since. Only a request
   that was sent more than once keeps its id: an earlier copy may have been taken, so send it again
   until it is answered.
-- BUSY: the session has too many requests unanswered, or its gateway has; with limit 0, nothing moves
-  behind the gateway, and orders would wait. THROTTLED: more messages a second than the session may
-  send; a session that stays over its rate for 5 s is closed.
+- BUSY: the session has too many requests unanswered, or its gateway has; with limit 0, nothing
+  moves behind the gateway, and orders would wait.
+- THROTTLED: more messages a second than the session may send; a session that stays over its rate
+  for 5 s is closed.
   READ_ONLY: the exchange's disk is full.
 - Cancels pass THROTTLED and READ_ONLY and have a reserve of their own; BUSY meets them only when
   that is used up as well. OrderMassCancelRequest is one message, however much it cancels.
