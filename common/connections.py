@@ -135,6 +135,12 @@ class Connections:
         """Close its connection, after what was sent to it has had time to leave."""
         self._ending.append((time.monotonic_ns() + LAST_WORD_NS, routing_id))
 
+    def end_all(self) -> None:
+        """Close all there are: whoever may still connects again, and shows its key anew."""
+        self.drain()
+        for fd in list(self._by_fd):
+            self._close(fd)
+
     def sweep(self) -> None:
         """Close what is due; call it now and then."""
         now_ns = time.monotonic_ns()

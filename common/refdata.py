@@ -103,6 +103,7 @@ class Roster:
 
     def __init__(self, path: Path) -> None:
         self.changes = 0  # of the file, as far as we looked
+        self.keys_lost = 0  # changes that left fewer keys counting
         self._path = path
         self._stamp = (0, 0)
         self._looked_s = 0.0
@@ -124,7 +125,9 @@ class Roster:
         self.changes += 1
         active = [a for a in accounts if not a.revoked]
         self._by_name = {a.name: a for a in active}
-        self._keys = frozenset(a.public_key for a in active if a.public_key)
+        keys = frozenset(a.public_key for a in active if a.public_key)
+        self.keys_lost += not self._keys <= keys
+        self._keys = keys
         return True
 
     def find(self, name: str) -> Account | None:

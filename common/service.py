@@ -132,6 +132,23 @@ class Boot:
             return None
         return account.model_copy(update={"limits": self.limits.of(account)})
 
+    def on_lost_key(self, sockets: Sockets, *channels: int) -> None:
+        """End all connections of these channels when a key was revoked or replaced: ZeroMQ does
+        not tell whose a subscriber's is, and who may connects again."""
+        roster, seen = self.roster, self.roster.keys_lost
+
+        def look() -> None:
+            nonlocal seen
+            roster.refresh()
+            if roster.keys_lost == seen:
+                return
+            seen = roster.keys_lost
+            for channel in channels:
+                sockets.end_all(channel)
+            logs.get().info("connections ended: a key was revoked")
+
+        self.live.along(look)
+
     def curve_server(self) -> CurveServer | None:
         """The exchange's key pair and who may connect; None when CURVE is off."""
         if not self.config.security.curve:

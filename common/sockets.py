@@ -237,6 +237,11 @@ class Sockets:
             return False
         return True
 
+    def end_all(self, channel: int) -> None:
+        """End the connections from outside, for a key is only looked at when one begins."""
+        if channel in self._connections:
+            self._connections[channel].end_all()
+
     def close(self, linger_ms: int = 0) -> None:
         if self._authenticator is not None:
             self._authenticator.stop()

@@ -16,9 +16,7 @@ from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
 NICE = 10  # orders come first: under full load it falls behind instead of taking from them
-SUBSCRIBER_FRAMES_MAX = (
-    10_000  # wait for a slow subscriber; what comes then it misses, and asks for
-)
+SUBSCRIBER_FRAMES_MAX = 10_000  # wait for a slow subscriber; it misses and asks for the rest
 ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot has fewer
 
 
@@ -42,6 +40,7 @@ def main() -> int:
     exchange = config.exchange
     sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
     sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
+    start.on_lost_key(sockets, shell.PUBLISH, shell.REQUESTS)
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(shell.FEED, [paths.socket(f"feed{shard}")], topics)
     sockets.dealer(shell.REPLAY, paths.socket(f"archive{shard}"))

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import zmq
+from click.testing import CliRunner
 from rtes.client import Client, MarketData
 from rtes.client import marketdata as client_marketdata
+from rtes.client.cli import cli
+from rtes.client.credentials import Credentials
 from rtes.client.testing import SERVICES, Mesh
 from rtes.common.marketdata import SnapshotFullRefresh, Trade
 
@@ -76,6 +79,28 @@ def test_book_survives_a_kill(mesh: Mesh, client: Client, service: str) -> None:
         client.buy("AAPL", 4, PX - 1)
         polled(feed, lambda: len(book.bids) == 2 and len(book.orders) == 2 and not feed.stale)
         assert book.bids == [(PX, 4, 1), (PX - 1, 4, 1)]
+
+
+@pytest.mark.mesh
+def test_a_revoked_keys_market_data_ends_and_anothers_goes_on(mesh: Mesh, client: Client) -> None:
+    def feed_of(account: str) -> MarketData:
+        exchange, key = mesh.config.exchange, Credentials.of(account, mesh.paths)
+        endpoints = exchange.market_data_endpoint, exchange.snapshots_endpoint
+        return MarketData(*endpoints, ["AAPL"], CHANNELS, key)
+
+    with feed_of("DEMO2") as revoked, feed_of("DEMO3") as other:
+        for feed in (revoked, other):
+            polled(feed, lambda feed=feed: not feed.stale)  # type: ignore[misc]
+        command = ["participants", "revoke", "DEMO2", "--profile", str(mesh.config_file)]
+        assert CliRunner().invoke(cli, command).exit_code == 0
+        deadline = time.monotonic() + 20
+        while "connections ended" not in mesh.log("marketdata"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        client.buy("AAPL", 4, PX)
+        polled(other, lambda: other.books["AAPL"].bids == [(PX, 4, 1)] and not other.stale)
+        assert revoked.poll(2.0) == []
+        assert revoked.books["AAPL"].bids == []
 
 
 @pytest.mark.mesh
