@@ -16,22 +16,22 @@ from rtes.common.config_env import did_you_mean
 from rtes.common.errors import OperatorError
 from rtes.common.flags import KNOWN, Rule, Targeting
 from rtes.common.live import read_rules
+from rtes.common.paths import Paths
 from rtes.control.desk import Desk, Plan
 from rtes.control.files import replace
 
 
 @dataclass(frozen=True)
-class _Rules:
+class Rules:
     """By flag; over is what operators set."""
 
     configured: Mapping[str, Rule]
     over: Mapping[str, Rule]
 
     @classmethod
-    def of(cls, desk: Desk) -> "_Rules":
+    def of(cls, config: Config, paths: Paths) -> "Rules":
         """As services have them now. Raises OperatorError."""
-        started, file = desk.paths.config_file, desk.paths.flags_file
-        config = desk.config
+        started, file = paths.config_file, paths.flags_file
         if started.exists():  # it may have been reloaded since
             config = Config.model_validate_json(started.read_text())
         try:
@@ -54,12 +54,12 @@ class _Rules:
 
 def listed(desk: Desk) -> Plan:
     """Every flag that is asked for or set: its rule, who set it, who is on."""
-    rules = _Rules.of(desk)
+    rules = Rules.of(desk.config, desk.paths)
     names = sorted([*{**KNOWN, **rules.effective}])
     return Plan("feature flags", lambda: [_row(name, rules) for name in names])
 
 
-def _row(name: str, rules: _Rules) -> dict[str, Any]:
+def _row(name: str, rules: Rules) -> dict[str, Any]:
     known, rule = KNOWN.get(name), rules.effective.get(name)
     source = "operator" if name in rules.over else "configuration" if rule else ""
     return {
@@ -96,13 +96,13 @@ def change(
     """Set a flag, or with clear leave it to the configuration again. Answers its row.
 
     enabled or percent replace each other; allow and deny replace the names there were."""
-    rules = _Rules.of(desk)
+    rules = Rules.of(desk.config, desk.paths)
     rules.check(name)
     over = {n: r for n, r in rules.over.items() if n != name}
     old = rules.effective.get(name)
     if not clear:
         over[name] = _changed(name, old or Rule(), enabled, percent, allow, deny)
-    after = _Rules(rules.configured, over)
+    after = Rules(rules.configured, over)
     new = after.effective.get(name)
 
     def apply() -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _plain(rule: Rule | None) -> Any:
 
 def explain(desk: Desk, name: str, unit: str, attributes: Mapping[str, str] | None = None) -> Plan:
     """Whether the flag is on for a unit, and why."""
-    rules = _Rules.of(desk)
+    rules = Rules.of(desk.config, desk.paths)
     rules.check(name)
     rule = rules.effective.get(name)
     on, reason = flags.decide(name, rule, unit, attributes or {})
