@@ -91,10 +91,11 @@ def cpu_s(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> dict[str, float]:
-    """Resident and proportional memory, in MB (10**6 bytes)."""
+    """Resident, proportional and anonymous (no file's) memory, in MB (10**6 bytes)."""
     rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {name: int(rest.split()[0]) for name, _, rest in (row.partition(":") for row in rows)}
-    return {"rss_mb": kib["Rss"] * 1.024e-3, "pss_mb": kib["Pss"] * 1.024e-3}
+    names = {"rss_mb": "Rss", "pss_mb": "Pss", "anonymous_mb": "Anonymous"}
+    return {name: kib[field] * 1.024e-3 for name, field in names.items()}
 
 
 def measure(exchange: Exchange, seconds: float, quiet: bool) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
     python -m benchmarks.soak [--minutes 60] [--rate N] [--json]
 
 One participant trades at a steady rate with a bounded number of open orders; the snapshotter is
-running and old segments go, as shipped. Growth is counted from the end of the first quarter to the
-end: before, tables fill up to sizes that are theirs to keep.
+running and old segments go, as shipped. Growth is that of anonymous memory (mapped segments of the
+journal are the kernel's to drop), from the end of the first quarter to the end: before, tables fill
+up to sizes that are theirs to keep.
 """
 
 import time
@@ -29,8 +30,7 @@ def look(target: Target) -> dict[str, dict[str, float]]:
     found = {}
     for name, process in target.processes.items():
         place = Path(f"/proc/{process.pid}")
-        found[name] = {
-            "rss_mb": memory_mb(process.pid)["rss_mb"],
+        found[name] = memory_mb(process.pid) | {
             "descriptors": len(list((place / "fd").iterdir())),
             "threads": len(list((place / "task").iterdir())),
         }
@@ -40,10 +40,12 @@ def look(target: Target) -> dict[str, dict[str, float]]:
 def growth(samples: list[dict[str, Any]], minutes: float) -> dict[str, Any]:
     """Of one process, from the end of the first quarter to the end."""
     settled, last = samples[len(samples) // 4], samples[-1]
+    grown = last["anonymous_mb"] - settled["anonymous_mb"]
     return {
         "rss_mb_start": round(samples[0]["rss_mb"], 1),
         "rss_mb_end": round(last["rss_mb"], 1),
-        "rss_mb_per_hour": round((last["rss_mb"] - settled["rss_mb"]) / minutes * 60 / 0.75, 1),
+        "anonymous_mb_end": round(last["anonymous_mb"], 1),
+        "growth_mb_per_hour": round(grown / minutes * 60 / 0.75, 1),
         "descriptors_start": samples[0]["descriptors"],
         "descriptors_end": last["descriptors"],
         "threads_end": last["threads"],
@@ -70,10 +72,12 @@ def main(minutes: float, rate: float, seed: int, as_json: bool) -> None:
         passed = (time.monotonic() - began) / 60
     rows = [{"process": name} | growth([seen[name] for seen in looks], passed) for name in looks[0]]
     orders = sum(x["samples"] for x in latencies)
-    table = Table("process", "RSS, MB, start", "end", "per hour", "descriptors, start", "end",
+    table = Table("process", "RSS, MB, start", "end", "anonymous, MB", "growth, MB/h",
+                  "descriptors, start", "end",
                   title=f"{orders:,.0f} orders in {passed:.1f} minutes")  # fmt: skip
     for row in rows:
-        keys = ("rss_mb_start", "rss_mb_end", "rss_mb_per_hour", "descriptors_start")
+        keys = ("rss_mb_start", "rss_mb_end", "anonymous_mb_end", "growth_mb_per_hour",
+                "descriptors_start")  # fmt: skip
         table.add_row(row["process"], *(str(row[key]) for key in (*keys, "descriptors_end")))
     result = {
         "minutes": round(passed, 2),

@@ -13,12 +13,14 @@ from rtes.common.journal import Journal, segments
 
 
 def test_growth_leaves_out_the_first_quarter() -> None:
-    samples = [{"rss_mb": mb, "descriptors": 9, "threads": 5} for mb in (10, 50, 50, 50, 50)]
+    samples = [
+        {"rss_mb": 90, "anonymous_mb": mb, "descriptors": 9, "threads": 5}
+        for mb in (10, 50, 50, 50, 50)
+    ]
+    assert growth(samples, minutes=60)["growth_mb_per_hour"] == 0
+    samples[-1] = {"rss_mb": 90, "anonymous_mb": 53, "descriptors": 12, "threads": 5}
     found = growth(samples, minutes=60)
-    assert found["rss_mb_per_hour"] == 0
-    samples[-1] = {"rss_mb": 53, "descriptors": 12, "threads": 5}
-    found = growth(samples, minutes=60)
-    assert found["rss_mb_per_hour"] == 4  # 3 MB in three quarters of an hour
+    assert found["growth_mb_per_hour"] == 4  # 3 MB in three quarters of an hour
     assert (found["descriptors_start"], found["descriptors_end"]) == (9, 12)
 
 
