@@ -187,9 +187,8 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         raise SystemExit(storage.EXIT_ALREADY_RUNNING) from None
     clock = Clock()
     epoch = _next_epoch(own, clock.wall_ns() // 1_000_000)
-    writer = logs.start(
-        config.environment, config.security.log_level, service=service, shard=options.shard
-    )
+    named = {"service": service, "shard": options.shard, **_deployment(paths.run_dir)}
+    writer = logs.start(config.environment, config.security.log_level, **named)
     atexit.register(writer.close)
     logs.tell_of_errors()
     logs.get().info("started", epoch=epoch, pid=os.getpid(), run_dir=str(paths.run_dir))
@@ -203,6 +202,15 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         service, config, paths, shard, instruments, accounts, roster, live, limits,
         clock, epoch, lock, probes,
     )  # fmt: skip
+
+
+def _deployment(run_dir: Path) -> dict[str, str]:
+    """Which deployment started this process, when one is on record: version@seconds."""
+    try:
+        record = json.loads((run_dir / "deployment.json").read_text())
+        return {"deployment": f"{record['version']}@{record['started']:.0f}"}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _serve_probes(service: str, config: Config, probes: ServiceProbes, port: int) -> None:

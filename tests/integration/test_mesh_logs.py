@@ -26,6 +26,8 @@ def mesh(tmp_path: Path) -> Iterator[Mesh]:
     made = Mesh(tmp_path, (*SERVICES, "snapshotter"), journal={"snapshot_interval_s": 1})
     tree = {**json.loads(made.config_file.read_text()), "environment": "staging"}
     made.config_file.write_text(json.dumps(tree))
+    record = {"phase": "RAMP", "version": "v1.2.3", "started": 1_700_000_000.5}
+    (made.paths.run_dir / "deployment.json").write_text(json.dumps(record))
     with made as running:
         yield running
 
@@ -51,7 +53,7 @@ def the(mesh: Mesh, service: str, event: str, **details: Any) -> dict[str, Any]:
 def test_sessions_and_who_is_kept_out(mesh: Mesh) -> None:
     with Client.connect("DEMO1", config=mesh.config):
         opened = the(mesh, "gateway", "session opened", account="DEMO1")
-    assert opened["level"] == "info"
+    assert (opened["level"], opened["deployment"]) == ("info", "v1.2.3@1700000000")
     assert opened["account_id"] > 0
     assert len(opened["key"]) == 40
     closed = the(mesh, "gateway", "session closed", session=opened["session"])
