@@ -21,6 +21,11 @@ INBOUND_FRAMES_MAX: Final = 256  # of one participant; beyond it TCP makes it wa
 OUTBOUND_FRAMES_MAX: Final = 4_096  # to one participant that does not read
 _MAX_CLIENT_FRAME: Final = 1 << 17
 _send = zmq.backend.Socket.send  # skips pyzmq's Python layer: 320 ns instead of 740
+# plain ints: an enum's | alone takes as long as a send
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_POLLIN: Final = int(zmq.POLLIN)
+_SRCFD: Final = int(zmq.SRCFD)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Sockets:
         socket.set_hwm(HWM_FRAMES)
         self._by_channel[channel] = socket
         if polled:
-            self._polled.append((socket, zmq.POLLIN))
+            self._polled.append((socket, _POLLIN))
             self._channel_of[socket] = channel
         return socket
 
@@ -144,7 +149,7 @@ class Sockets:
         socket.setsockopt(zmq.HEARTBEAT_IVL, 1_000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3_000)
         connections = self._connections[channel] = Connections(socket, close_silent)
-        self._polled.append((connections.monitor, zmq.POLLIN))
+        self._polled.append((connections.monitor, _POLLIN))
         self._channel_of_monitor[connections.monitor] = channel
 
     def _secure(self, socket: "zmq.Socket[bytes]", curve: CurveServer | None) -> None:
@@ -183,11 +188,11 @@ class Sockets:
         socket = self._by_channel[channel]
         if channel in self._identified:
             return self._receive_identified(channel, socket)
-        recv, frames = socket.recv, [socket.recv(zmq.NOBLOCK)]
-        if zmq.zmq_poll([(socket, zmq.POLLIN)], 0):
+        recv, frames = socket.recv, [socket.recv(_NOBLOCK)]
+        if zmq.zmq_poll([(socket, _POLLIN)], 0):
             try:
                 while len(frames) < DRAIN_FRAMES_MAX:
-                    frames.append(recv(zmq.NOBLOCK))
+                    frames.append(recv(_NOBLOCK))
             except zmq.Again:
                 pass
         return frames
@@ -198,7 +203,7 @@ class Sockets:
         recv, dry = socket.recv, False
         try:
             for _ in range(DRAIN_FRAMES_MAX):
-                routing_id = recv(zmq.NOBLOCK)
+                routing_id = recv(_NOBLOCK)
                 frame = recv(0, False)
                 payload = frame.bytes
                 while frame.more:  # nobody sends multipart here
@@ -206,11 +211,11 @@ class Sockets:
                 if connections is None:
                     frames.append((routing_id, "", payload))
                 elif routing_id[:1] == b"\0":  # ours: nobody can forge or inherit it
-                    connections.heard(routing_id, frame.get(zmq.SRCFD))
+                    connections.heard(routing_id, frame.get(_SRCFD))
                     frames.append((routing_id, _user(frame), payload))
                 else:
                     self.named_drops += 1
-                if len(frames) == 1 and not zmq.zmq_poll([(socket, zmq.POLLIN)], 0):
+                if len(frames) == 1 and not zmq.zmq_poll([(socket, _POLLIN)], 0):
                     dry = True
                     break
         except zmq.Again:
@@ -230,8 +235,8 @@ class Sockets:
             return True
         try:
             if routing_id is not None:
-                _send(socket, routing_id, zmq.NOBLOCK | zmq.SNDMORE)
-            _send(socket, frame, zmq.NOBLOCK)
+                _send(socket, routing_id, _NOBLOCK_MORE)
+            _send(socket, frame, _NOBLOCK)
         except zmq.ZMQError:
             self.send_drops += 1
             return False
@@ -255,7 +260,7 @@ class Sockets:
 def _user(frame: zmq.Frame) -> str:
     """The key that sent it; empty without CURVE."""
     try:
-        return str(frame.get("User-Id"))
+        return str(frame.get(b"User-Id"))
     except zmq.ZMQError:
         return ""
 
