@@ -213,13 +213,13 @@ class GatewayCore(Outbox):
             self._counts.cancels += 1
         else:
             self._counts.orders += 1
-        command = (route.tag, session.account.id, self._wall_ns, *astuple(message))
+        command = (route.tag, session.account_id, self._wall_ns, *astuple(message))
         if route.names_account:  # by number too, so that a replay needs no list of names
             command = (*command, answers.number_of(self._find_account(message.account)))
         if route.to_all:
             session.to_all_shards(command)
         else:
-            lane.batch.append(command)
+            lane.put(command)
         session.in_flight += 1
         return None
 
@@ -374,7 +374,7 @@ class GatewayCore(Outbox):
     def _disconnect(self, account: int, turn: int) -> None:
         end = (CMD_DISCONNECT, account, self._wall_ns, 0, self._gateway, turn)
         for lane in self._lanes.of_account(account):
-            lane.batch.append(end)
+            lane.put(end)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""

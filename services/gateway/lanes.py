@@ -25,32 +25,36 @@ from rtes.services.gateway.breaker import Breaker, State
 class Lane:
     """One lane: the batch being filled, and the link that holds what was sent."""
 
-    __slots__ = ("acked", "batch", "breaker", "flows", "risk_shard", "sender", "waiting")
+    __slots__ = (
+        "acked", "batch", "breaker", "flows", "held", "risk_shard", "sender", "waiting",
+    )  # fmt: skip
 
     def __init__(self, number: int, epoch: int) -> None:
         self.risk_shard = risk_shard_of(number)
         self.sender = link.Sender(number, epoch)
         self.batch: list[Command] = []
+        self.held = 0  # commands that the matcher has not acknowledged
         self.acked = 0  # commands since the start
         self.breaker = Breaker()
         self.flows = True  # the breaker is closed
         self.waiting: deque[tuple[int, int]] = deque()  # received_ns, commands of each frame
+
+    def put(self, command: Command) -> None:
+        """Take a command; it leaves with the next flush."""
+        self.batch.append(command)
+        self.held += 1
 
     def ack(self, epoch: int, link_no: int, n: int, now_ns: int, took: Histogram) -> None:
         """The matcher has everything up to n; took learns how long that was."""
         left = self.sender.weight
         self.sender.ack(epoch, link_no, n)
         left -= self.sender.weight
+        self.held -= left
         self.acked += left
         while left > 0:
             received_ns, commands = self.waiting.popleft()
             took.observe(now_ns - received_ns, commands)
             left -= commands
-
-    @property
-    def held(self) -> int:
-        """Commands that the matcher has not acknowledged."""
-        return self.sender.weight + len(self.batch)
 
 
 def fullest(lanes: Sequence[Lane]) -> int:

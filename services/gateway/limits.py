@@ -1,6 +1,7 @@
 """The gateway's limits, each with its unit and reason. Full is told at once, never waited out."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, NamedTuple
 
 from rtes.common.config_schema import Session as SessionConfig
@@ -43,6 +44,7 @@ class GatewayLimits:
     throttled_share: float = 0.1  # of messages_per_s_max, while the emergency throttles
 
     def __post_init__(self) -> None:
+        self.orders_window = ceil(self.lane_window * self.orders_share)
         self.throttled = False
         self._normal_per_s = self.messages_per_s_max
 
@@ -73,9 +75,9 @@ class GatewayLimits:
 
     def full(self, held: int, in_flight: int, route: Route, fair: bool = False) -> Full | None:
         """Whether a lane that holds so much, or a session with so much in flight, is full."""
-        if held >= self.lane_window * (1.0 if route.cancel else self.orders_share):
+        if held >= (self.lane_window if route.cancel else self.orders_window):
             return Full(Code.BUSY, self.lane_window, held, RETRY_MS)
-        if in_flight >= self.credit * (2 if route.cancel else 1):
+        if in_flight >= (2 * self.credit if route.cancel else self.credit):
             return Full(Code.BUSY, self.credit, in_flight, RETRY_MS)
         if fair and not route.cancel and held >= self.lane_window * FAIR_ABOVE:
             share = max(1, int(self.credit * FAIR_SHARE))

@@ -1,11 +1,13 @@
 """How each message that the matcher sequences travels."""
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from rtes.common import messages as m
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True)
+class Route:
     """Cancels keep a reserve and pass while the exchange is read-only; some go to every shard."""
 
     tag: str

@@ -25,6 +25,7 @@ class Session:
 
     __slots__ = (
         "account",
+        "account_id",
         "bucket",
         "bucket_ns",
         "fair",
@@ -59,6 +60,7 @@ class Session:
         self.routing_id = routing_id
         self.user = user
         self.account = account
+        self.account_id = account.id
         self.state = PENDING
         self.in_flight = 0
         self.fair = False  # see common/flags.py: fair_credit
@@ -94,12 +96,12 @@ class Session:
 
     def _logon(self, shard: int, gateway: int, wall_ns: int, turn: int) -> None:
         start = (CMD_LOGON, self.account.id, wall_ns, 0, gateway, self.number)
-        self.lanes[shard].batch.append((*start, *self.settings, turn))
+        self.lanes[shard].put((*start, *self.settings, turn))
 
     def to_all_shards(self, command: Command) -> None:
         """For what concerns every matcher shard."""
         for lane in self.lanes:
-            lane.batch.append(command)
+            lane.put(command)
 
     def take_tokens(self, count: int, per_s: int, burst: int, now_ns: int) -> bool:
         """Token bucket that holds burst; False when count is more than is left."""
