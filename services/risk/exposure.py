@@ -32,6 +32,7 @@ R_ORIG_CL_ORD_ID: Final = 19
 
 BUY: Final = str(Side.BUY.value)
 TRADE: Final = str(ExecType.TRADE.value)
+_NEW: Final = str(ExecType.NEW.value)
 _REJECTED: Final = str(ExecType.REJECTED.value)
 _REPLACED: Final = str(ExecType.REPLACED.value)
 _ORDER_STATUS: Final = str(ExecType.ORDER_STATUS.value)
@@ -94,6 +95,16 @@ class Order:
         self.replaces: dict[int, tuple[int, int]] | None = None
         self.reserved_qty: int = reserved_qty
         self.reserved_notional: int = reserved_notional
+
+    def as_told(self, report: Report) -> bool:
+        """Whether it holds what the matcher now says of it, and reserves just that."""
+        return (
+            self.replaces is None
+            and self.cum == 0
+            and self.leaves == report[R_LEAVES]
+            and self.price == report[R_PRICE]
+            and self.reserved_qty == self.leaves
+        )
 
     def worst(self) -> tuple[int, int]:
         """(quantity, notional) that it and the replaces in flight may still trade."""
@@ -325,6 +336,9 @@ class Exposure:
             order = self._order(ledger, report)
             if order is None:
                 return
+        if exec_type == _NEW and order.as_told(report):
+            order.confirmed = True
+            return
         position = order.position
         if exec_type == TRADE:
             position.fill(order.buy, report[R_LAST_QTY], report[R_LAST_PX])
