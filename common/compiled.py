@@ -17,8 +17,21 @@ from pathlib import Path
 from typing import Final
 
 MODULES: Final = (
+    "rtes.common.histogram",
     "rtes.common.link",
+    "rtes.services.gateway.admission",
+    "rtes.services.gateway.breaker",
+    "rtes.services.gateway.core",
+    "rtes.services.gateway.door",
+    "rtes.services.gateway.lanes",
+    "rtes.services.gateway.limits",
+    "rtes.services.gateway.offences",
+    "rtes.services.gateway.outbox",
+    "rtes.services.gateway.routes",
+    "rtes.services.gateway.sessions",
+    "rtes.services.gateway.vitals",
     "rtes.services.matcher.book",
+    "rtes.services.matcher.core",
     "rtes.services.matcher.engine",
     "rtes.services.matcher.expiry",
     "rtes.services.matcher.liquidity",
@@ -29,6 +42,7 @@ MODULES: Final = (
     "rtes.services.matcher.stops",
     "rtes.services.matcher.terms",
     "rtes.services.risk.checks",
+    "rtes.services.risk.core",
     "rtes.services.risk.exposure",
     "rtes.services.risk.rules",
 )

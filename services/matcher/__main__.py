@@ -10,7 +10,8 @@ import sys
 from rtes.common import logs, service, storage
 from rtes.common.journal import JournalCorruptError
 from rtes.services.matcher import shell
-from rtes.services.matcher.core import COMMANDS, FEED, CommandFailedError
+from rtes.services.matcher.core import COMMANDS, FEED
+from rtes.services.matcher.failure import CommandFailedError
 from rtes.services.matcher.recovery import ReplayDivergedError
 
 

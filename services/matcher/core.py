@@ -28,6 +28,7 @@ from rtes.common.records import (
 )
 from rtes.common.refusals import Code
 from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.failure import CommandFailedError
 
 COMMANDS: Final = 1  # channel: groups from risk
 FEED: Final = 2  # channel: blocks and status to everyone
@@ -43,14 +44,6 @@ class InHand(Protocol):
     """Where the key of the command being executed stands, for whoever comes after a crash."""
 
     def __setitem__(self, at: int, value: int, /) -> None: ...
-
-
-class CommandFailedError(RuntimeError):
-    """The engine raised; command is what it was executing."""
-
-    def __init__(self, command: Command) -> None:
-        super().__init__(f"cannot execute {command}")
-        self.command = command
 
 
 class MatcherCore:

@@ -20,8 +20,9 @@ from rtes.common import failpoint, storage
 from rtes.common.journal import BEGINNING, NO_SPACE, Journal, Reader
 from rtes.common.service import Boot
 from rtes.common.snapshots import ENGINE, Snapshots
-from rtes.services.matcher.core import CommandFailedError, Key, MatcherCore
+from rtes.services.matcher.core import Key, MatcherCore
 from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.failure import CommandFailedError
 from rtes.services.matcher.recovery import recover, restore
 
 EXIT_POISONED: Final = 72

@@ -30,10 +30,12 @@ MS: Final = 1_000_000
 class FuzzEdge(Edge):
     """Reads every answer, keeps none."""
 
+    limits = LIMITS
+
     def __init__(self) -> None:
         self.codes: Counter[int] = Counter()
         self.ended: set[bytes] = set()
-        super().__init__(LIMITS)
+        super().__init__(self.limits)
 
     @property
     def open(self) -> Container[bytes]:

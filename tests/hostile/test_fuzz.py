@@ -1,6 +1,9 @@
 """A short run of the fuzzer, in process and over sockets, and that it would find something."""
 
 import pytest
+from rtes.common import messages as m
+from rtes.services.gateway.limits import GatewayLimits
+from rtes.services.gateway.routes import ROUTES
 
 from tests.hostile.fuzz import Fuzz
 from tests.hostile.fuzz_mesh import fuzz_mesh
@@ -45,14 +48,15 @@ def test_the_fuzzer_finds_an_answer_that_nobody_can_read(monkeypatch: pytest.Mon
 
 
 def test_the_fuzzer_finds_what_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtes.services.gateway.door.UNREADABLE_CODES", None)
+    monkeypatch.setitem(ROUTES, m.NewOrderSingle, "no route")
     fuzz = Fuzz(seed=1)
     fuzz.run(500, range(500))
-    assert "TypeError" in fuzz.unhandled[0]
+    assert "gateway/core.py" in fuzz.unhandled[0]
 
 
 def test_the_fuzzer_finds_a_queue_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtes.services.gateway.limits.GatewayLimits.full", lambda *_: None)
+    endless = GatewayLimits(8, 10**9, 2_000, lane_window=10**9)
+    monkeypatch.setattr("tests.hostile.fuzz.FuzzEdge.limits", endless)
     fuzz = Fuzz(seed=1)
     fuzz.run(20_000, range(20_000))
     assert any("a queue grew" in u for u in fuzz.unhandled)

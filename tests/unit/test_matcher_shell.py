@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rtes.common.journal import Journal
 from rtes.common.refdata import Instrument
-from rtes.services.matcher.core import CommandFailedError, MatcherCore
+from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.failure import CommandFailedError
 from rtes.services.matcher.shell import (
     CRASHES_MAX,
     FORGET_NS,
