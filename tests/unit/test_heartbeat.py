@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from rtes.common.heartbeat import Heartbeat, beats
+from rtes.common.heartbeat import Beat, Heartbeat, beats
 from rtes.control.watchdog import end_stale
 
 BEATING = """
@@ -36,7 +36,7 @@ def test_a_stopped_process_is_ended_and_a_beating_one_is_not(tmp_path: Path) -> 
         try:
             stopped.send_signal(signal.SIGSTOP)
             deadline = time.monotonic() + 20
-            ended = []
+            ended: list[Beat] = []
             while not ended:
                 assert time.monotonic() < deadline
                 ended = end_stale(tmp_path)
