@@ -83,24 +83,14 @@ class Order:
         "time_in_force",
     )
 
-    # Compiled, they lie in memory in this order: what a neighbour in the queue is asked for, then
-    # what a cancel needs; a book of 100,000 orders is cold, and each cache line counts.
-    prev: "Order | None"
-    next: "Order | None"
-    level: "Level | None"
-    state: int
-    leaves: int
-    shown: int
-    side: str
-    symbol: str
-    owner: Participant
     # ints that are only passed on: `object` would say so, too, and keep mypyc from unpacking them
     cl_ord_id: Any
     order_id: Any
-    cum: int
+    symbol: str
+    side: str
     order_qty: int
-    price: int
     ord_type: str
+    price: int
     time_in_force: str
     stop_px: int
     exec_inst: str
@@ -132,13 +122,13 @@ class Order:
         ) = command
         self.owner = owner
         self.order_id = order_id
-        self.leaves = self.order_qty
+        self.leaves: int = self.order_qty
         self.cum = 0
         self.shown = 0
         self.state = ACTIVE
-        self.level = None
-        self.prev = None
-        self.next = None
+        self.level: Level | None = None
+        self.prev: Order | None = None
+        self.next: Order | None = None
 
 
 class Level:
