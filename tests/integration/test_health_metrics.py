@@ -57,6 +57,7 @@ def values(mesh: Mesh) -> dict[tuple[str, ...], float]:
 
 def test_orders_trades_and_refusals_are_counted(traded: Mesh) -> None:
     wait_for(lambda: values(traded).get(("rtes_trades_total",)) == 1)
+    wait_for(lambda: values(traded)["rtes_open_orders",] == 2)  # services report in turn
     seen = values(traded)
     assert seen["rtes_orders_total", "accepted"] == 3
     assert seen["rtes_orders_total", "filled"] == 1
@@ -70,16 +71,15 @@ def test_orders_trades_and_refusals_are_counted(traded: Mesh) -> None:
 
 
 def test_every_stage_is_timed_in_the_order_of_the_path(traded: Mesh) -> None:
-    seen = values(traded)
-    means = []
-    for name, *stage in (
+    stages = (
         ("rtes_order_latency_seconds", "risk"),
         ("rtes_order_latency_seconds", "matcher"),
         ("rtes_order_ack_seconds",),
-    ):
-        count = seen[f"{name}_count", *stage]
-        assert count >= 5
-        means.append(seen[f"{name}_sum", *stage] / count)
+    )
+    counts = [(f"{name}_count", *stage) for name, *stage in stages]
+    wait_for(lambda: all(values(traded)[count] >= 5 for count in counts))
+    seen = values(traded)
+    means = [seen[f"{name}_sum", *stage] / seen[f"{name}_count", *stage] for name, *stage in stages]
     assert 0 < means[0] < means[1] < means[2] < 1
     assert seen["rtes_delivery_seconds_count",] >= 1
 
