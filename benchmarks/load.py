@@ -194,7 +194,8 @@ class Pace:
         next_s = time.time()
         while ready or self._due:
             now = time.time()
-            while ready and next_s <= now:
+            # beyond the window a request waits here; its time counts from when it was due
+            while ready and next_s <= now and len(self._due) + self._per_frame <= WINDOW:
                 peer.socket.send(ready.popleft())
                 self._due.extend([next_s] * self._per_frame)
                 self._late_s = max(self._late_s, now - next_s)
