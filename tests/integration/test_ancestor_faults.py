@@ -235,7 +235,13 @@ def test_11_collar_aggressor_and_top_are_right(mesh: Mesh, one: Client, other: C
         polled(feed, lambda: book.top is not None and book.top.bid_size == 4)
         other.sell("AAPL", 1, PX - 1)
         other.buy("AAPL", 2, PX + 1)
-        events = polled(feed, lambda: book.top is not None and book.top.offer_size == 3)
+
+        def all_told() -> bool:  # top and trades come by different topics
+            last, top = book.last_trade, book.top
+            both = last is not None and last.md_entry_size == 2
+            return both and top is not None and top.offer_size == 3
+
+        events = polled(feed, all_told)
         trades = [(e.aggressor_side, e.md_entry_size) for e in events if isinstance(e, Trade)]
         assert trades == [(Side.SELL, 1), (Side.BUY, 2)]
         assert book.top is not None
