@@ -5,9 +5,12 @@ disk, and `audit` executes the whole journal once more in one engine that was ne
 matcher whose restarts lost or changed anything is found out by its later blocks.
 """
 
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,6 +172,17 @@ def wait_for(done: Callable[[], bool], timeout_s: float = 20.0) -> None:
     while not done():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+@contextmanager
+def stopped(mesh: Mesh, service: str) -> Iterator[None]:
+    """The service does nothing meanwhile."""
+    pid = mesh.processes[service].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def check_trades(by_account: dict[str, list[Numbered]]) -> None:

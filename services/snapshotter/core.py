@@ -58,7 +58,6 @@ class SnapshotterCore:
 
     def __init__(
         self,
-        shard: int,
         replicas: Replicas,
         blocks_from: BlocksFrom,
         save: Save,
@@ -66,7 +65,6 @@ class SnapshotterCore:
         interval_ns: int,
     ) -> None:
         self.outbox: list[Send] = []
-        self._shard = shard
         self._replicas = replicas
         self._blocks_from = blocks_from
         self._save = save

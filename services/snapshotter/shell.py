@@ -51,7 +51,6 @@ def snapshotter(start: Boot) -> SnapshotterCore:
 
     replicas = new_replicas(start.config, start.instruments, start.accounts, shard)
     core = SnapshotterCore(
-        shard,
         replicas,
         Reader(directory).blocks_from,
         save,

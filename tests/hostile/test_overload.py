@@ -1,10 +1,7 @@
 """Too much: told at once at the edge, cancels keep a reserve, nothing grows."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from rtes.client.testing import Mesh
@@ -14,7 +11,7 @@ from rtes.common.refusals import Code, explain
 
 from tests.hostile.edge import Edge, S
 from tests.hostile.peers import PX, Peer, order, still_trades
-from tests.meshes import connect, settle
+from tests.meshes import connect, settle, stopped
 
 pytestmark = pytest.mark.mesh
 CREDIT = 50
@@ -35,17 +32,6 @@ def peer(mesh: Mesh, request: pytest.FixtureRequest) -> Iterator[Peer]:
     tests = [n for n in globals() if n.startswith("test_")]
     with Peer(mesh, f"BOT{tests.index(request.function.__name__) + 1:02}") as found:
         yield found
-
-
-@contextmanager
-def stopped(mesh: Mesh, service: str) -> Iterator[None]:
-    """The service does nothing meanwhile."""
-    pid = mesh.processes[service].pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def busy(reply: m.Outbound) -> m.BusinessMessageReject:

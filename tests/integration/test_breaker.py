@@ -12,7 +12,7 @@ from rtes.common.refusals import Code
 from rtes.services.gateway.breaker import OPEN_AFTER_NS, State
 
 from tests.hostile.peers import Peer, order
-from tests.hostile.test_overload import stopped
+from tests.meshes import stopped
 
 pytestmark = pytest.mark.mesh
 METRIC = "rtes_circuit_breaker_state.risk0-matcher0"

@@ -1,11 +1,7 @@
 """Feature flags on a real exchange: set while it runs, held over restarts, written down."""
 
 import json
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,6 +13,7 @@ from rtes.common.refusals import Code
 from rtes.control.audit import AuditLog
 
 from tests.hostile.peers import Peer, order
+from tests.meshes import stopped, wait_for
 
 pytestmark = pytest.mark.mesh
 CREDIT = 10_000
@@ -45,25 +42,7 @@ def set_flag(mesh: Mesh, *arguments: str) -> None:
     told = mesh.log("gateway").count("fair_credit")
     done = flags(mesh, "set", "fair_credit", *arguments, "--reason", "a test")
     assert done.exit_code == 0, done.output
-    soon(lambda: mesh.log("gateway").count("fair_credit") > told)
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@contextmanager
-def stopped(mesh: Mesh, service: str) -> Iterator[None]:
-    """The service does nothing meanwhile."""
-    pid = mesh.processes[service].pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: mesh.log("gateway").count("fair_credit") > told, SOON_S)
 
 
 def refusals(peer: Peer, after_id: int, count: int) -> list[tuple[int, int]]:
@@ -115,7 +94,7 @@ def test_what_is_set_outlives_a_restart_and_is_written_down(mesh: Mesh) -> None:
         counters: dict[str, float] = mesh.vitals["gateway"]["counters"]
         return counters.get(f"rtes_flag_evaluations_total.fair_credit.{variant}", 0)
 
-    soon(lambda: counted("on") == 1 and counted("off") == 1)
+    wait_for(lambda: counted("on") == 1 and counted("off") == 1, SOON_S)
     last = list(AuditLog(mesh.paths).records())[-1]
     assert (last["action"], last["object"]) == ("flags set", "flag fair_credit")
     assert (last["old"], last["new"]) == ({"percent": 20.0}, {"percent": 22.0})
@@ -137,7 +116,7 @@ def test_clear_gives_the_flag_back_to_the_configuration_and_that_can_be_reloaded
     told = mesh.log("gateway").count("fair_credit")
     done = CliRunner().invoke(cli, ["config", "reload", "--profile", str(mesh.config_file)])
     assert done.output == "reloaded feature_flags.rollout_percentages\n"
-    soon(lambda: mesh.log("gateway").count("fair_credit") > told)
+    wait_for(lambda: mesh.log("gateway").count("fair_credit") > told, SOON_S)
     assert (row()["on_for"], row()["set_by"]) == ("5 %", "configuration")
     set_flag(mesh, "--percent", "7", "--deny", "MM1")
     assert (row()["on_for"], row()["set_by"]) == ("7 % but MM1", "operator")
@@ -176,6 +155,6 @@ def test_who_may_not_is_refused(mesh: Mesh) -> None:
 def test_a_file_that_cannot_be_read_changes_nothing(mesh: Mesh) -> None:
     set_flag(mesh, "--percent", "50")
     mesh.paths.flags_file.write_text("{")
-    soon(lambda: "flags not applied" in mesh.log("gateway"))
+    wait_for(lambda: "flags not applied" in mesh.log("gateway"), SOON_S)
     assert "remove it" in flags(mesh, "list").output
     assert mesh.processes["gateway"].poll() is None

@@ -223,7 +223,7 @@ class World:
         projection = Risk(self.instruments, self.accounts)
         replicas = snapshotter.Replicas(engine, projection, MarketDataCore(engine, listed))
         core = snapshotter.SnapshotterCore(
-            shard, replicas, self.journals[shard].stored_from, self.snapshots[shard].write,
+            replicas, self.journals[shard].stored_from, self.snapshots[shard].write,
             SNAPSHOT_COMMANDS, SECOND,
         )  # fmt: skip
         saved = self.snapshots[shard].newest(*snapshotter_shell.PARTS)
