@@ -123,6 +123,14 @@ class Journal(_Section):
         Literal["snapshots", "all"],
         Field(description="`snapshots` removes segments that no kept snapshot needs"),
     ] = "snapshots"
+    history_mib: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="of the segments that no snapshot needs, what stays nevertheless: "
+            "participants who were away are told from it what they missed",
+        ),
+    ] = 1_024
 
     @property
     def meaning(self) -> str:

@@ -47,7 +47,7 @@ def snapshotter(start: Boot) -> SnapshotterCore:
     def save(at: Point, time_ns: int, parts: Mapping[str, Any]) -> None:
         snapshots.write(at, time_ns, parts)
         if settings.retention == "snapshots":
-            remove_unneeded(directory, snapshots.seqs()[0])
+            remove_unneeded(directory, snapshots.seqs()[0], settings.history_mib << 20)
 
     replicas = new_replicas(start.config, start.instruments, start.accounts, shard)
     core = SnapshotterCore(
@@ -65,9 +65,17 @@ def snapshotter(start: Boot) -> SnapshotterCore:
     return core
 
 
-def remove_unneeded(directory: Path, oldest_snapshot: int) -> None:
-    """Remove the segments that end at or before the oldest snapshot kept."""
-    paths = segments(directory)
-    for path, after in pairwise(paths):
-        if first_seq_of(after) <= oldest_snapshot + 1:
-            path.unlink()
+def remove_unneeded(directory: Path, oldest_snapshot: int, history_bytes: int) -> None:
+    """Remove the oldest of the segments that end at or before the oldest snapshot kept, until
+    those that are left take up no more than history_bytes: who was away is told from them."""
+    unneeded = [
+        path
+        for path, after in pairwise(segments(directory))
+        if first_seq_of(after) <= oldest_snapshot + 1
+    ]
+    size = sum(path.stat().st_size for path in unneeded)
+    for path in unneeded:
+        if size <= history_bytes:
+            return
+        size -= path.stat().st_size
+        path.unlink()

@@ -1,8 +1,9 @@
 """Kills, stops and restarts the services of one mesh while participants trade, then checks.
 
 A run is one mesh with its own directory, seed and schedule. Segments are small and snapshots
-frequent, so that both happen all the time; every segment is kept by a hard link, so that the whole
-journal can be executed again whatever retention removed.
+frequent, so that both happen all the time; what participants missed while they were away stays.
+Every segment is kept by a hard link, so that the whole journal can be executed again whatever
+retention removed.
 """
 
 import os
@@ -92,7 +93,7 @@ class Run:
     """One mesh with its participants; use as a context manager, then `check`."""
 
     def __init__(self, directory: Path, seed: int, **journal: Any) -> None:
-        settings = {"segment_mib": 1, "snapshot_commands": 1_000, **journal}
+        settings = {"segment_mib": 1, "snapshot_commands": 1_000, "history_mib": 16, **journal}
         self.mesh = Mesh(directory, EVERYTHING, journal=settings)
         self.kept = directory / "kept"
         self.kept.mkdir()

@@ -19,7 +19,7 @@ from tests.meshes import Raw
 
 pytestmark = pytest.mark.mesh
 EVERYTHING = (*SERVICES, "marketdata", "snapshotter")
-SETTINGS = {"snapshot_commands": 1_000, "segment_mib": 1, "durability": "never"}
+SETTINGS = {"snapshot_commands": 1_000, "segment_mib": 1, "history_mib": 0, "durability": "never"}
 
 
 def trade(client: Client, count: int) -> None:
