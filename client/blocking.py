@@ -16,7 +16,7 @@ import zmq
 from rtes.client.connection import Connection
 from rtes.client.credentials import Credentials
 from rtes.client.errors import NotConnected, Rejected, TimedOut
-from rtes.client.marketdata import MarketData
+from rtes.client.marketdata import MarketData, sources_of
 from rtes.client.orders import Order, Position
 from rtes.client.requests import (
     cancel_request,
@@ -228,12 +228,11 @@ class Client:
     def market_data(
         self, symbols: Sequence[str], channels: Sequence[str] = ("top", "depth", "trades")
     ) -> MarketData:
-        """Subscribe; the books rebuild themselves while you poll it."""
-        exchange = self.config.exchange
-        return MarketData(
-            exchange.market_data_endpoint, exchange.snapshots_endpoint, symbols, channels,
-            self.credentials,
-        )  # fmt: skip
+        """Subscribe where the exchange says; the books rebuild themselves while you poll it.
+
+        Raises LookupError for a symbol that is not listed."""
+        sources = sources_of(self.instruments(), symbols, self.endpoint)
+        return MarketData(sources, channels, self.credentials)
 
     # ------------------------------------------------------------ low level
 

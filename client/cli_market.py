@@ -20,7 +20,7 @@ from rtes.client.cli_common import Setting, listed, shared
 from rtes.client.cli_money import money, price_or_none
 from rtes.client.credentials import Credentials
 from rtes.client.errors import NotConnected, RtesError
-from rtes.client.marketdata import MarketData
+from rtes.client.marketdata import MarketData, sources_of
 from rtes.common.config import ConfigError
 from rtes.common.enums import Channel
 from rtes.common.marketdata import Published, Trade
@@ -35,25 +35,24 @@ FRAME_S: Final = 0.1
 def _instruments(setting: Setting) -> dict[str, SecurityList]:
     path = setting.config.exchange.instruments
     try:
-        known = load_instruments(path).instruments
+        known = load_instruments(path, setting.config.mesh.matcher_shards).instruments
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
+    endpoints = setting.config.market_data_endpoints
     return {
         i.symbol: SecurityList(
             "", len(known), i.symbol, i.shard, i.tick_size, i.lot_size, i.currency,
             i.min_price_increment, i.round_lot, i.min_trade_vol, i.max_trade_vol,
-            i.reference_price,
+            i.reference_price, endpoints[i.shard],
         )
         for i in known
     }  # fmt: skip
 
 
 def _subscribe(setting: Setting, symbols: list[str], channels: tuple[str, ...]) -> MarketData:
-    exchange = setting.config.exchange
+    sources = sources_of(_instruments(setting), symbols, setting.config.exchange.orders_endpoint)
     credentials = Credentials.of(setting.account, Paths(setting.config))
-    return MarketData(
-        exchange.market_data_endpoint, exchange.snapshots_endpoint, symbols, channels, credentials
-    )
+    return MarketData(sources, channels, credentials)
 
 
 def _first(feed: MarketData, setting: Setting) -> list[Published]:
@@ -66,10 +65,11 @@ def _first(feed: MarketData, setting: Setting) -> list[Published]:
         except LookupError as error:
             raise RtesError(str(error.args[0])) from None
         if time.monotonic() > deadline:
-            endpoint = setting.config.exchange.market_data_endpoint
+            symbol = next(s for s, view in feed.books.items() if view.stale)
+            endpoint = _instruments(setting)[symbol].market_data_endpoint
             raise NotConnected(
-                f"no market data from {endpoint} within {FIRST_S:g} s; is the exchange running "
-                f"(scripts/start.sh), and is {setting.account}'s key one of its own?"
+                f"no market data of {symbol} from {endpoint} within {FIRST_S:g} s; is the exchange "
+                f"running (scripts/start.sh), and is {setting.account}'s key one of its own?"
             )
     return events
 

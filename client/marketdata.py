@@ -7,9 +7,10 @@ conflated tops of book, 10 a second, and trading statuses.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 import zmq
 from rtes.client.bookview import BookView
@@ -27,12 +28,40 @@ from rtes.common.marketdata import (
     decode_batch,
     topic_of,
 )
+from rtes.common.messages import SecurityList
 
 ALL_CHANNELS: Final = (Channel.TOP, Channel.DEPTH, Channel.TRADES, Channel.ORDERS)
 TIMED: Final = (TopOfBook, PriceLevel, Trade, OrderEntry)  # tell of something just now
+ANY_ADDRESS: Final = ("tcp://0.0.0.0", "tcp://*", "tcp://[::]", "tcp://::")
 QUEUE_FRAMES: Final = 50_000
 DRAIN_FRAMES_MAX: Final = 1_000
 REQUEST_CHECK_MS: Final = 50
+
+
+class Source(NamedTuple):
+    """Where the market data of some symbols is: one matcher shard's."""
+
+    endpoint: str  # of the publisher
+    request_endpoint: str  # of snapshots and retransmission
+    symbols: Sequence[str]
+
+
+def sources_of(
+    listed: Mapping[str, SecurityList], symbols: Iterable[str], gateway: str
+) -> list[Source]:
+    """Where the exchange says that these symbols' market data is; where it names no address of
+    its own, at that of the gateway's endpoint. Raises LookupError for one that is not listed."""
+    by_endpoint: dict[str, list[str]] = {}
+    for symbol in symbols:
+        if symbol not in listed:
+            raise LookupError(f"{symbol} is not listed; see `rtes instruments`")
+        by_endpoint.setdefault(listed[symbol].market_data_endpoint, []).append(symbol)
+    sources = []
+    for endpoint, own in by_endpoint.items():
+        start, _, port = endpoint.rpartition(":")
+        start = gateway.rpartition(":")[0] if start in ANY_ADDRESS else start
+        sources.append(Source(f"{start}:{port}", f"{start}:{int(port) + 1}", own))
+    return sources
 
 
 class MarketData:
@@ -41,29 +70,34 @@ class MarketData:
 
     def __init__(
         self,
-        endpoint: str,
-        request_endpoint: str,
-        symbols: Iterable[str],
+        sources: Iterable[Source],
         channels: Iterable[str] = ALL_CHANNELS,
         credentials: Credentials | None = None,
     ) -> None:
-        """endpoint is the publisher's, request_endpoint the snapshot service's (the next port);
-        credentials are None where the exchange runs without CURVE. Returns at once; the books
+        """credentials are None where the exchange runs without CURVE. Returns at once; the books
         are stale until their snapshots came."""
         wanted = dict.fromkeys([*map(Channel, channels), Channel.STATUS])
-        self.books = {symbol: BookView(symbol, wanted) for symbol in symbols}
+        sources = list(sources)
+        self.books = {s: BookView(s, wanted) for source in sources for s in source.symbols}
         self.frames_bad = 0
         self._pace = Pace()
         self._view_of = {topic_of(c, s): v for s, v in self.books.items() for c in wanted}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._live = self._connect(zmq.SUB, endpoint, credentials)
+        # a subscription is sent to all publishers; the others have nothing of it
+        self._live = self._socket(zmq.SUB, credentials)
         for topic in self._view_of:
             self._live.setsockopt(zmq.SUBSCRIBE, topic)
-        self._answers = self._connect(zmq.DEALER, request_endpoint, credentials)
+        self._answers: list[zmq.Socket[bytes]] = []
+        self._asked: dict[str, zmq.Socket[bytes]] = {}  # by symbol
+        for source in sources:
+            self._live.connect(source.endpoint)
+            answers = self._socket(zmq.DEALER, credentials)
+            answers.connect(source.request_endpoint)
+            self._answers.append(answers)
+            self._asked |= dict.fromkeys(source.symbols, answers)
+        self._polled = [(socket, zmq.POLLIN) for socket in (self._live, *self._answers)]
 
-    def _connect(
-        self, kind: int, endpoint: str, credentials: Credentials | None
-    ) -> "zmq.Socket[bytes]":
+    def _socket(self, kind: int, credentials: Credentials | None) -> "zmq.Socket[bytes]":
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IMMEDIATE, 1)  # no questions queue up for a peer that is away
@@ -72,7 +106,6 @@ class MarketData:
             socket.curve_publickey = credentials.public_key.encode()
             socket.curve_secretkey = credentials.secret_key.encode()
             socket.curve_serverkey = credentials.server_key.encode()
-        socket.connect(endpoint)
         return socket
 
     @property
@@ -100,16 +133,15 @@ class MarketData:
         now_ns = time.monotonic_ns()
         for view in self.books.values():
             for request in view.requests(now_ns):
-                try:
-                    self._answers.send(request, zmq.NOBLOCK)
-                except zmq.Again:
-                    return  # not connected; asked again in a while
+                with suppress(zmq.Again):  # not connected; asked again in a while
+                    self._asked[view.symbol].send(request, zmq.NOBLOCK)
 
     def _wait(self, timeout_ms: int) -> list[Published]:
-        zmq.zmq_poll([(self._live, zmq.POLLIN), (self._answers, zmq.POLLIN)], timeout_ms)
+        zmq.zmq_poll(self._polled, timeout_ms)
         events: list[Published] = []
         more_waits = self._drain(self._live, events)
-        self._drain(self._answers, events)
+        for answers in self._answers:
+            self._drain(answers, events)
         if not self.slow:
             gaps = sum(view.gaps for view in self.books.values())
             self._pace.drained(more_waits, gaps, time.monotonic_ns())
@@ -160,8 +192,8 @@ class MarketData:
 
     def close(self) -> None:
         """Drop the connections."""
-        self._live.close()
-        self._answers.close()
+        for socket, _ in self._polled:
+            socket.close()
         self._context.term()
 
     def __enter__(self) -> "MarketData":

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from rtes.common.config_mesh import SECTION, Exchange, Mesh, port_faults, ports
 from rtes.common.flags import FlagName, Percent, Rule, Targeting, fault
 from rtes.common.refdata import Account, Limits
 
@@ -30,83 +31,11 @@ LIVE: Final = (
 )
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
-Port = Annotated[int, Field(ge=1024, le=65_535)]
 Cores = list[Annotated[int, Field(ge=0)]]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Exchange(_Section):
-    """Where participants reach the exchange, and what it lists."""
-
-    host: str = "127.0.0.1"
-    tcp_port: Port = 8888
-    market_data_port: Port = 9999  # the next one is for snapshots and retransmission
-    http_port: Port = 8080
-    control_port: Annotated[
-        Port | None, Field(description="operations from other hosts; none: only on this one")
-    ] = None
-    port_offset: Annotated[int, Field(ge=0, le=50_000, description="added to every port")] = 0
-    instruments: Path = Path("configs/instruments.json")
-    day_end_utc: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """Every port that is listened on, offset included, by what it is for."""
-        control = {} if self.control_port is None else {"control": self.control_port}
-        return {
-            **{what: port + self.port_offset for what, port in control.items()},
-            "orders": self.tcp_port + self.port_offset,
-            "market data": self.market_data_port + self.port_offset,
-            "market data snapshots": self.market_data_port + 1 + self.port_offset,
-            "http": self.http_port + self.port_offset,
-        }
-
-    @property
-    def orders_endpoint(self) -> str:
-        return self._endpoint("orders")
-
-    @property
-    def market_data_endpoint(self) -> str:
-        return self._endpoint("market data")
-
-    @property
-    def snapshots_endpoint(self) -> str:
-        return self._endpoint("market data snapshots")
-
-    @property
-    def control_endpoint(self) -> str:
-        """Of operations from other hosts, when control_port is set."""
-        return self._endpoint("control")
-
-    @property
-    def day_end_ns(self) -> int:
-        """The trading day's end, nanoseconds after 00:00 UTC."""
-        hours, minutes = self.day_end_utc.split(":")
-        return (int(hours) * 60 + int(minutes)) * 60 * 1_000_000_000
-
-    def _endpoint(self, what: str) -> str:
-        return f"tcp://{self.host}:{self.ports[what]}"
-
-    @model_validator(mode="after")
-    def _ports_apart(self) -> "Exchange":
-        ports = list(self.ports.values())
-        if len(set(ports)) != len(ports):
-            raise ValueError(f"two of the ports are equal: {self.ports}")
-        if max(ports) > 65_535:
-            raise ValueError(f"port_offset {self.port_offset} moves a port beyond 65535")
-        return self
-
-
-class Mesh(_Section):
-    """How many of each service there are, and where their state lies."""
-
-    run_dir: Path
-    gateways: Annotated[int, Field(ge=1, le=64)] = 1
-    risk_shards: Annotated[int, Field(ge=1, le=64)] = 1
-    matcher_shards: Annotated[int, Field(ge=1, le=256)] = 1
+    model_config = SECTION
 
 
 class Journal(_Section):
@@ -280,12 +209,24 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "Config":
-        faults = [*self._limits(), *self._cores(), *self._exposed()]
+        faults = [*port_faults(self.exchange, self.mesh), *self._limits()]
+        faults += [*self._cores(), *self._exposed()]
         if self.environment == "prod":
             faults += self._not_in_prod()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port that is listened on; see rtes.common.config_mesh.ports."""
+        return ports(self.exchange, self.mesh)
+
+    @property
+    def market_data_endpoints(self) -> list[str]:
+        """Where each matcher shard's market data is published."""
+        shards = range(self.mesh.matcher_shards)
+        return [self.exchange.instance(shard).market_data_endpoint for shard in shards]
 
     def _limits(self) -> Iterator[str]:
         risk = self.risk

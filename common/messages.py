@@ -333,6 +333,9 @@ class SecurityList(Message, frozen=True, tag="y"):
     min_trade_vol: Annotated[U63, field("least order_qty", 562, "lots")]
     max_trade_vol: Annotated[U63, field("largest order_qty", 1140, "lots")]
     trading_reference_price: Annotated[U63, field("reference price", 1150, "ticks")]
+    market_data_endpoint: Annotated[
+        str, field("where its market data is published; the next port answers requests", 0)
+    ]
 
 
 class PositionReport(Message, frozen=True, tag="AP"):

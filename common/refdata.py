@@ -28,7 +28,7 @@ class Instrument(_Frozen):
     min_trade_vol: Annotated[int, Field(ge=1, description="lots")] = 1
     max_trade_vol: Annotated[int, Field(ge=1, le=10**12, description="lots")] = 1_000_000
     reference_price: Annotated[int, Field(ge=0, description="ticks; 0: none yet")]
-    shard: Annotated[int, Field(ge=0, le=255, description="matcher shard")] = 0
+    shard: Annotated[int, Field(ge=0, le=31, description="matcher shard")] = 0
 
 
 class Limits(_Frozen):
@@ -85,9 +85,28 @@ class Accounts(_Frozen):
         return self
 
 
-def load_instruments(path: Path) -> Instruments:
-    """Raises OSError or pydantic.ValidationError."""
-    return Instruments.model_validate(json.loads(path.read_text()))
+def load_instruments(path: Path, matcher_shards: int = 1) -> Instruments:
+    """Instruments that name no shard are dealt out in turn, so one that is added at the end moves
+    no other. Raises OSError, or ValueError when they do not fit the shards."""
+    tree = json.loads(path.read_text())
+    rows = tree.get("instruments") if isinstance(tree, dict) else None
+    for i, row in enumerate(rows if isinstance(rows, list) else ()):
+        if isinstance(row, dict):
+            row.setdefault("shard", i % matcher_shards)
+    listed = Instruments.model_validate(tree)
+    for instrument in listed.instruments:
+        if instrument.shard >= matcher_shards:
+            raise ValueError(
+                f"{instrument.symbol} is on matcher shard {instrument.shard}, but "
+                f"mesh.matcher_shards is {matcher_shards}: shards count from 0"
+            )
+    idle = sorted({*range(matcher_shards)} - {i.shard for i in listed.instruments})
+    if idle and matcher_shards > 1:
+        raise ValueError(
+            f"no instrument is on matcher shard {idle[0]}: list more, name their shards, or make "
+            f"mesh.matcher_shards (now {matcher_shards}) smaller"
+        )
+    return listed
 
 
 def load_accounts(path: Path) -> Accounts:

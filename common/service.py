@@ -171,7 +171,9 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         process.pin(getattr(config.cores, service), f"cores.{service}")
         paths = Paths(config)
         paths.prepare()
-        instruments = load_instruments(Path(config.exchange.instruments)).instruments
+        check_instance(config, service, options.shard)
+        shards = config.mesh.matcher_shards
+        instruments = load_instruments(config.exchange.instruments, shards).instruments
         roster = Roster(paths.accounts_file)  # first: it tells of what changes from now on
         listed = load_accounts(paths.accounts_file)
         check_made_for(config, listed.environment, paths.accounts_file)
@@ -202,6 +204,13 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         service, config, paths, shard, instruments, accounts, roster, live, limits,
         clock, epoch, lock, probes,
     )  # fmt: skip
+
+
+def check_instance(config: Config, service: str, number: int) -> None:
+    """The configuration must ask for an instance of that number. Raises ConfigError."""
+    count = config.mesh.instances.get(service, 1)
+    if not 0 <= number < count:
+        raise ConfigError(f"there is no {service} {number}: the mesh has {count}, counted from 0")
 
 
 def _deployment(run_dir: Path) -> dict[str, str]:

@@ -22,16 +22,10 @@ def check_named_files(config: Config) -> None:
 
 
 def _instruments(config: Config) -> None:
-    path, shards = config.exchange.instruments, config.mesh.matcher_shards
+    path = config.exchange.instruments
     try:
-        listed = load_instruments(path).instruments
+        load_instruments(path, config.mesh.matcher_shards)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
-    for instrument in listed:
-        if instrument.shard >= shards:
-            raise ConfigError(
-                f"{path}: {instrument.symbol} is on matcher shard {instrument.shard}, but "
-                f"mesh.matcher_shards is {shards}: shards count from 0"
-            )

@@ -148,7 +148,8 @@ class _Run:
     """A replica that is brought along the journal."""
 
     def __init__(self, config: Config, shard: int) -> None:
-        instruments = load_instruments(Path(config.exchange.instruments)).instruments
+        shards = config.mesh.matcher_shards
+        instruments = load_instruments(config.exchange.instruments, shards).instruments
         accounts = load_accounts(Paths(config).accounts_file).accounts
         self._reader = Reader(_directory(config, shard))
         self.snapshots = Snapshots(Paths(config).snapshots_dir(shard))

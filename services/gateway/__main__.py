@@ -35,12 +35,12 @@ def main() -> int:
         print(f"gateway: {error}", file=sys.stderr)
         return service.EXIT_CONFIG
     sockets = start.sockets()
-    endpoint = config.exchange.orders_endpoint
+    endpoint = config.exchange.instance(shard).orders_endpoint
+    core.market_data = config.market_data_endpoints
     sockets.router(gateway.CLIENTS, endpoint, curve, tell_lost=True)
     core.refuses_unknown_keys = curve is None or refuses_unknown_key(endpoint, curve.public_key)
-    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]
-    sockets.subscribe(gateway.FEED, feeds, topics)
+    sockets.subscribe(gateway.FEED, feeds, [feed.TOPIC_BLOCK, feed.TOPIC_STATUS])
     for m in range(mesh.matcher_shards):
         sockets.dealer(gateway.ARCHIVE + m, paths.socket(f"archive{m}"))
     statuses = [paths.socket(f"riskpub{r}") for r in range(mesh.risk_shards)]

@@ -1,11 +1,14 @@
 """What participants ask besides orders: the gateway's own answers, and questions to risk."""
 
+from collections.abc import Sequence
+
 from rtes.common import feed, link
 from rtes.common.messages import (
     BusinessMessageReject,
     RequestForPositions,
     ResendRequest,
     SecurityList,
+    SecurityListRequest,
 )
 from rtes.common.records import encode
 from rtes.common.refdata import Account, Instrument
@@ -46,11 +49,13 @@ def positions(
     return stamp + encode((session.number, account.id, message.pos_req_id))
 
 
-def security_list(request_id: str, instruments: list[Instrument]) -> list[SecurityList]:
-    """One row per instrument."""
+def security_list(
+    message: SecurityListRequest, instruments: list[Instrument], market_data: Sequence[str]
+) -> list[SecurityList]:
+    """One row per instrument. market_data: where each matcher shard's is published."""
     return [
         SecurityList(
-            request_id,
+            message.security_req_id,
             len(instruments),
             i.symbol,
             i.shard,
@@ -62,6 +67,7 @@ def security_list(request_id: str, instruments: list[Instrument]) -> list[Securi
             i.min_trade_vol,
             i.max_trade_vol,
             i.reference_price,
+            market_data[i.shard],
         )
         for i in instruments
     ]

@@ -60,6 +60,7 @@ class GatewayCore(Outbox):
     ) -> None:
         super().__init__()
         self.refuses_unknown_keys = False  # set by the start-up self-test
+        self.market_data = [""] * matcher_shards  # where each shard's is published; set at start
         self._gateway = gateway
         self._instruments = instruments
         self._shard_of = {i.symbol: i.shard for i in instruments}
@@ -231,7 +232,7 @@ class GatewayCore(Outbox):
             case m.ResendRequest():
                 self._history(session, message, now_ns)
             case m.SecurityListRequest():
-                rows = answers.security_list(message.security_req_id, self._instruments)
+                rows = answers.security_list(message, self._instruments, self.market_data)
                 session.sent_ns = now_ns
                 self._tell_all(session.routing_id, rows)
             case m.RequestForPositions():

@@ -15,7 +15,7 @@ from rtes.common.tls import tls_context
 from rtes.services.health.shell import POLL_MS, Aggregator, instance_of, reader_keys
 
 SNAPSHOTS: Final = 1  # channel: what the services say of themselves
-BOOKS: Final = 2  # channel: the snapshot service of market data
+BOOKS: Final = 2  # channel: the requests of matcher shard 0's market data
 
 
 def main() -> int:
@@ -25,7 +25,9 @@ def main() -> int:
     aggregator = Aggregator(config, start.instruments, clock, instance)
     sockets = Sockets()
     sockets.pull(SNAPSHOTS, start.paths.socket("health"))
-    sockets.dealer(BOOKS, config.exchange.snapshots_endpoint, reader_keys(config, start.paths))
+    keys, shards = reader_keys(config, start.paths), range(config.mesh.matcher_shards)
+    for shard in shards:
+        sockets.dealer(BOOKS + shard, config.exchange.instance(shard).snapshots_endpoint, keys)
     tls = service.usable("health", tls_context, config)
     token = config.security.http_token
     streams = {"/events": aggregator.event}
@@ -42,9 +44,10 @@ def main() -> int:
         beat()
         heard = {channel: sockets.receive(channel) for channel in sockets.wait(POLL_MS)}
         aggregator.poll(heard.get(SNAPSHOTS, []))
-        aggregator.take_books(heard.get(BOOKS, []))
-        for request in aggregator.books_wanted():
-            sockets.send(BOOKS, None, request)
+        for shard in shards:
+            aggregator.take_books(heard.get(BOOKS + shard, []))
+        for shard, request in aggregator.books_wanted():
+            sockets.send(BOOKS + shard, None, request)
 
 
 if __name__ == "__main__":

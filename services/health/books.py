@@ -31,11 +31,11 @@ class Books:
             for symbol in self._instruments
         }
 
-    def requests(self) -> list[bytes]:
-        """What to ask the snapshot service now."""
+    def requests(self) -> list[tuple[int, bytes]]:
+        """(matcher shard, what to ask its market data now)."""
         return [
-            encode(MarketDataRequest(symbol, channel))
-            for symbol in self._books
+            (instrument.shard, encode(MarketDataRequest(symbol, channel)))
+            for symbol, instrument in self._instruments.items()
             for channel in (Channel.DEPTH, Channel.TRADES)
         ]
 

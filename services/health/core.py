@@ -170,18 +170,9 @@ def readings(verdicts: Mapping[str, Verdict]) -> dict[str, Reading]:
 
 def expected_services(config: Config) -> dict[Key, bool]:
     """Every service that the configuration asks for, and whether it is critical."""
-    mesh = config.mesh
-    counts = {
-        "gateway": mesh.gateways,
-        "risk": mesh.risk_shards,
-        "matcher": mesh.matcher_shards,
-        "archive": mesh.matcher_shards,
-        "marketdata": 1,
-        "snapshotter": 1,
-    }
     return {
         (service, shard): service in CRITICAL
-        for service, count in counts.items()
+        for service, count in config.mesh.instances.items()
         for shard in range(count)
     }
 

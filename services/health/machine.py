@@ -26,20 +26,19 @@ DISK_SEGMENTS_MIN: Final = 2  # free space for fewer of them: the journal is abo
 CLOCK_STEP_S_MAX: Final = 0.25
 CONNECT_S_MAX: Final = 1.0
 _ZMTP_SIGNATURE: Final = 0xFF  # first byte of ZeroMQ's greeting
+_WITHOUT: Final = {"orders": HealthStatus.UNHEALTHY, "market data": HealthStatus.DEGRADED}
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 def network_connectivity(config: Config) -> Result:
     """Orders and market data accept connections and speak ZeroMQ. Trading goes on without
     market data, so its absence only degrades."""
-    host, ports = config.exchange.host, config.exchange.ports
-    for what, status in (
-        ("orders", HealthStatus.UNHEALTHY),
-        ("market data", HealthStatus.DEGRADED),
-    ):
-        fault = _greeting_fault(host, ports[what])
-        if fault:
-            return Result(status, f"{what} at port {ports[what]}: {fault}")
+    for of, status in _WITHOUT.items():
+        for what, port in config.ports.items():
+            if what.rstrip(" 0123456789") != of:
+                continue
+            if fault := _greeting_fault(config.exchange.host, port):
+                return Result(status, f"{what} at port {port}: {fault}")
     return Result(HealthStatus.HEALTHY, "orders and market data answer")
 
 

@@ -68,7 +68,7 @@ class Page:
             }
             return _encode(tree)
 
-    def requests(self, now_ns: int) -> list[bytes]:
+    def requests(self, now_ns: int) -> list[tuple[int, bytes]]:
         """What to ask the snapshot service now."""
         if self._looks != self._looks_seen:
             self._looks_seen, self._looked_ns = self._looks, now_ns

@@ -193,8 +193,8 @@ class Aggregator:
         """What the page is told each second."""
         return self._page.event(self.report(), self.instance)
 
-    def books_wanted(self) -> list[bytes]:
-        """Requests for the snapshot service, once a second while somebody looks at the page."""
+    def books_wanted(self) -> list[tuple[int, bytes]]:
+        """(matcher shard, request) for its market data, once a second while the page is open."""
         return self._page.requests(self._clock.monotonic_ns())
 
     def take_books(self, frames: list[bytes]) -> None:

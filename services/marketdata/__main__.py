@@ -37,7 +37,7 @@ def main() -> int:
         logs.get().info("recovered", snapshot_seq=saved[1].point.seq)
     curve = start.curve_server()
     sockets = start.sockets()
-    exchange = config.exchange
+    exchange = config.exchange.instance(shard)
     sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
     sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
     start.on_lost_key(sockets, shell.PUBLISH, shell.REQUESTS)

@@ -8,6 +8,7 @@ import pytest
 import zmq
 from rtes.client import Client, MarketData
 from rtes.client import marketdata as client_marketdata
+from rtes.client.marketdata import Source
 from rtes.client.pace import BEHIND_NS_MAX, GAPS_NS, Pace
 from rtes.client.testing import SERVICES, Mesh
 from rtes.common.marketdata import ConflatedTop, TopOfBook, batch, encode
@@ -102,7 +103,8 @@ def test_what_waits_for_a_subscriber_is_bounded_and_four_gaps_mark_it(
     context = zmq.Context()
     answers = context.socket(zmq.ROUTER)
     port = answers.bind_to_random_port("tcp://127.0.0.1")
-    with MarketData(endpoint, f"tcp://127.0.0.1:{port}", symbols, ["trades"]) as feed:
+    source = Source(endpoint, f"tcp://127.0.0.1:{port}", symbols)
+    with MarketData([source], ["trades"]) as feed:
         deadline = time.monotonic() + 20
         first = 1
         while not feed.slow:

@@ -11,6 +11,7 @@ from rtes.client import Client, MarketData
 from rtes.client import marketdata as client_marketdata
 from rtes.client.cli import cli
 from rtes.client.credentials import Credentials
+from rtes.client.marketdata import Source
 from rtes.client.testing import SERVICES, Mesh
 from rtes.common.marketdata import SnapshotFullRefresh, Trade
 
@@ -85,8 +86,8 @@ def test_book_survives_a_kill(mesh: Mesh, client: Client, service: str) -> None:
 def test_a_revoked_keys_market_data_ends_and_anothers_goes_on(mesh: Mesh, client: Client) -> None:
     def feed_of(account: str) -> MarketData:
         exchange, key = mesh.config.exchange, Credentials.of(account, mesh.paths)
-        endpoints = exchange.market_data_endpoint, exchange.snapshots_endpoint
-        return MarketData(*endpoints, ["AAPL"], CHANNELS, key)
+        source = Source(exchange.market_data_endpoint, exchange.snapshots_endpoint, ["AAPL"])
+        return MarketData([source], CHANNELS, key)
 
     with feed_of("DEMO2") as revoked, feed_of("DEMO3") as other:
         for feed in (revoked, other):
@@ -105,8 +106,8 @@ def test_a_revoked_keys_market_data_ends_and_anothers_goes_on(mesh: Mesh, client
 
 @pytest.mark.mesh
 def test_symbol_that_is_not_listed(client: Client) -> None:
-    with client.market_data(["NONE"]) as feed, pytest.raises(LookupError, match="NONE"):
-        polled(feed, lambda: not feed.stale)
+    with pytest.raises(LookupError, match="NONE is not listed"):
+        client.market_data(["NONE"])
 
 
 def test_subscriber_that_sleeps_misses_messages_and_recovers(
@@ -134,7 +135,7 @@ def test_subscriber_that_sleeps_misses_messages_and_recovers(
                 for answer in core.handle_request(request):
                     router.send_multipart([routing_id, answer])
 
-        with MarketData(live, requests, ["AAPL"], ["orders", "depth"]) as feed:
+        with MarketData([Source(live, requests, ["AAPL"])], ["orders", "depth"]) as feed:
             book = feed.books["AAPL"]
             now_ns = START_NS
             core.handle_block(sequencer.block([order(1, 1, "1", 1, 1)]), now_ns)

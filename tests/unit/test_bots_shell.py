@@ -7,6 +7,7 @@ import pytest
 from rtes.client import MarketData
 from rtes.client.bots.bot import REST_S_FIRST, REST_S_MAX, Refusals
 from rtes.client.bots.tape import TRADES_KEPT, Tape, market_of
+from rtes.client.marketdata import Source
 from rtes.common.enums import Channel, Side
 from rtes.common.marketdata import TopOfBook, Trade
 from rtes.common.messages import BusinessMessageReject, SecurityList
@@ -43,7 +44,7 @@ def test_being_too_late_is_no_reason_to_rest(code: Code) -> None:
 
 
 def listed(symbol: str, step: int = 1, lot: int = 1, least: int = 1) -> SecurityList:
-    return SecurityList("", 1, symbol, 0, "0.01", "1", "USD", step, lot, least, 10**6, 58_574)
+    return SecurityList("", 1, symbol, 0, "0.01", "1", "USD", step, lot, least, 10**6, 58_574, "")
 
 
 def test_the_smallest_order_is_a_whole_number_of_lots() -> None:
@@ -56,7 +57,7 @@ def test_the_smallest_order_is_a_whole_number_of_lots() -> None:
 def tape() -> Iterator[Tape]:
     """Nobody publishes at the endpoints; the books are fed by hand."""
     nowhere = "inproc://nowhere"
-    with MarketData(nowhere, nowhere, ["A"], [Channel.TOP, Channel.TRADES]) as feed:
+    with MarketData([Source(nowhere, nowhere, ["A"])], [Channel.TOP, Channel.TRADES]) as feed:
         yield Tape(feed, {"A": listed("A")})
 
 

@@ -32,7 +32,7 @@ from rtes.services.health.views import respond
 
 
 def instrument(tick: str = "0.01", increment: int = 1, lot: str = "1") -> SecurityList:
-    return SecurityList("", 1, "XYZ", 0, tick, lot, "USD", increment, 1, 1, 1_000, 100)
+    return SecurityList("", 1, "XYZ", 0, tick, lot, "USD", increment, 1, 1, 1_000, 100, "")
 
 
 CENTS = instrument()

@@ -83,7 +83,7 @@ def test_it_keeps_five_minutes() -> None:
 
 def test_books_are_those_of_the_snapshots() -> None:
     books = Books([Instrument(symbol="AAPL", reference_price=1)])
-    wanted = [msgspec.msgpack.decode(r, type=MarketDataRequest) for r in books.requests()]
+    wanted = [msgspec.msgpack.decode(r, type=MarketDataRequest) for _, r in books.requests()]
     assert {(w.symbol, w.channel) for w in wanted} == {("AAPL", "depth"), ("AAPL", "trades")}
     assert books.tree()[0]["known"] is False
     head = encode(SnapshotFullRefresh(1, 9, "AAPL", Channel.DEPTH, 2, 0))
