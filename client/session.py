@@ -195,8 +195,9 @@ class Session:
             self._put_batches([*self._questions.values(), *self.unanswered.values()], now_ns)
 
     def _business_reject(self, message: m.BusinessMessageReject, now_ns: int) -> bool:
-        """The gateway did not take a message, and its id is spent. False when it goes out again:
-        for want of a session, or because it was sent before: a copy may have been taken."""
+        """The gateway did not take a message, and its id is spent. False when that is no answer:
+        it goes out again for want of a session, or because it was sent before and a copy may have
+        been taken; or it was answered meanwhile, and this is the refusal of a copy."""
         code = message.reject_code
         if message.ref_msg_type == "A":
             self.refused = message
@@ -206,6 +207,8 @@ class Session:
         if code == Code.NOT_LOGGED_ON:
             if self.logged_on:  # the gateway restarted
                 self.logon(now_ns)
+            return False
+        if message.cl_ord_id and message.cl_ord_id not in self.unanswered:
             return False
         if message.cl_ord_id in self._again:
             self.logged_on = False  # after a while, once more

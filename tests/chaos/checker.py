@@ -16,6 +16,7 @@ from rtes.common.enums import ExecType, Side
 from rtes.common.journal import Reader
 from rtes.common.records import decode_block
 from rtes.common.refdata import load_accounts, load_instruments
+from rtes.common.refusals import Code
 from rtes.common.snapshots import ENGINE, Snapshots
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
@@ -123,7 +124,8 @@ def check_belief(found: Findings, name: str, diary: Diary, journal: list[Numbere
 
 
 def check_order(found: Findings, name: str, journal: list[Numbered]) -> None:
-    """No cl_ord_id became two orders; requests had their effect in the order of their ids."""
+    """No cl_ord_id became two orders; requests had their effect in the order of their ids. Those
+    refused as OUT_OF_ORDER had none: cancels pass when orders are BUSY, and overtake repeats."""
     fresh: set[int] = set()
     last = 0
     known: set[int] = set()
@@ -132,11 +134,16 @@ def check_order(found: Findings, name: str, journal: list[Numbered]) -> None:
             if report.cl_ord_id in fresh:
                 found.add("executed_twice", f"{name}: {report}")
             fresh.add(report.cl_ord_id)
-        if report.cl_ord_id not in known:
+        if report.cl_ord_id not in known and code_of(report) != Code.OUT_OF_ORDER:
             known.add(report.cl_ord_id)
             if report.cl_ord_id < last:
                 found.add("reordered", f"{name}: {report.cl_ord_id} after {last}")
             last = max(last, report.cl_ord_id)
+
+
+def code_of(report: Numbered) -> int:
+    """Why it was refused; 0 when it was not."""
+    return getattr(report, "reject_code", 0)
 
 
 def check_limit(found: Findings, name: str, journal: list[Numbered], position_max: int) -> None:

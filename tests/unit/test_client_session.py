@@ -252,6 +252,17 @@ def test_silence_brings_a_logon_not_a_flood() -> None:
     assert not session.outbox
 
 
+def test_the_refusal_of_a_copy_of_what_is_answered_is_no_answer() -> None:
+    session = open_session()
+    session.send([order(1)], T0)
+    session.logon(T0 + S)
+    tell(session, reply(last=1), now_ns=T0 + S)
+    tell(session, new(1, 1))
+    assert alone(session, refused("D", 1, Code.BUSY)) == []
+    assert session.account.orders[1].status is OrdStatus.NEW
+    assert session.logged_on
+
+
 def test_a_full_exchange_is_the_answer_only_of_what_was_sent_once() -> None:
     session = open_session()
     session.send([order(1)], T0)
