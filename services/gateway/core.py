@@ -208,7 +208,7 @@ class GatewayCore(Outbox):
             if full is None and route.opens and not lane.flows and not lane.breaker.admits():
                 full = STANDS_STILL
         if full is not None:
-            self._counts.busy += 1
+            self._counts.refused(full)
             return admission.refuse(message, *full)
         if route.cancel:
             self._counts.cancels += 1

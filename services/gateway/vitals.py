@@ -8,6 +8,7 @@ from rtes.common.checks import Check, HealthStatus, Result, healthy_if
 from rtes.common.events import Event
 from rtes.common.loop import Vitals
 from rtes.services.gateway.lanes import Lanes
+from rtes.services.gateway.limits import STANDS_STILL, Full
 
 QUEUE_SHARE_MANY: Final = 0.9
 
@@ -19,8 +20,17 @@ class Counts:
     orders: int = 0
     cancels: int = 0
     busy: int = 0  # requests that were told to come again
+    failed: int = 0  # requests refused because what is behind stands still: the exchange's fault
     reports: int = 0
     floods: int = 0  # sessions closed for staying over their rate
+
+    def refused(self, full: Full) -> None:
+        """A request that was not taken. Only a lane that stands still is an error of the exchange:
+        to refuse what is too much, or more than the disk holds, is how it is meant to work."""
+        if full is STANDS_STILL:
+            self.failed += 1
+        else:
+            self.busy += 1
 
     def counters(self) -> dict[str, float]:
         """For metrics."""
@@ -28,6 +38,7 @@ class Counts:
             "rtes_orders_total.taken": self.orders,
             "rtes_cancels_total": self.cancels,
             "rtes_orders_total.busy": self.busy,
+            "rtes_orders_total.failed": self.failed,
             "rtes_reports_total": self.reports,
             "rtes_floods_total": self.floods,
         }

@@ -6,7 +6,7 @@ means that nothing was deployed by record: idle.
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = "deployment.json"
 IDLE: Final = "IDLE"
@@ -32,3 +32,15 @@ def deployment_gauges(record: str) -> dict[str, float]:
     if phase in IN_PROGRESS:
         gauges["rtes_deployment_phase_start_timestamp_seconds"] = since
     return gauges
+
+
+def shown(record: str) -> dict[str, Any]:
+    """phase, version and since (seconds since the epoch) for the page; empty without a record."""
+    try:
+        tree = json.loads(record) if record else None
+        if tree is None:
+            return {}
+        phase, since = str(tree["phase"]), float(tree["phase_started"])
+        return {"phase": phase, "version": str(tree.get("version", "")), "since": since}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {"phase": "unreadable", "version": "", "since": 0.0}

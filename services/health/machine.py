@@ -54,7 +54,8 @@ def _greeting_fault(host: str, port: int) -> str:
 
 def disk_free(config: Config) -> tuple[int, int]:
     """(free bytes, size in bytes) of the disk that holds the journal."""
-    usage = shutil.disk_usage(Paths(config).run_dir)
+    journal = Paths(config).journal_dir(0)
+    usage = shutil.disk_usage(journal if journal.exists() else Paths(config).run_dir)
     return usage.free, usage.total
 
 
@@ -182,6 +183,6 @@ def machine_checks(config: Config, heard: Callable[[], Mapping[Key, Snapshot]]) 
         Check("audit_log", lambda: audit_log(Paths(config).audit_file), groups=("data",)),
         Check("pinning", lambda: pinning(config, heard()), interval_s=5.0, groups=("machine",)),
         Check(
-            "certificate", lambda: certificate(config), interval_s=60.0, groups=("network",)
+            "certificate", lambda: certificate(config), interval_s=5.0, groups=("network",)
         ),
     ]  # fmt: skip

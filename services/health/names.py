@@ -33,8 +33,8 @@ HELP: Final = {
     "rtes_feed_lag": "Commands behind the matcher.",
     "rtes_feed_gaps": "Gaps seen in the feed; they are filled from the archive.",
     # gateway
-    "rtes_orders_total": "Orders: taken or busy at the gateway; by the books accepted, refused "
-    "or filled.",
+    "rtes_orders_total": "Orders: at the gateway taken, busy (too much: come again) or failed "
+    "(what is behind stands still); by the books accepted, refused or filled.",
     "rtes_cancels_total": "Cancel requests taken.",
     "rtes_rejects_total": "Messages that could not be read.",
     "rtes_reports_total": "Reports told to participants.",
@@ -63,6 +63,7 @@ HELP: Final = {
     # archive, snapshotter, market data
     "rtes_snapshots_total": "Snapshots saved.",
     "rtes_snapshot_sequence": "Last sequence number that the newest snapshot holds.",
+    "rtes_journal_damaged": "Segments of the journal that are damaged on disk.",
     "rtes_replays_total": "Replay requests answered.",
     "rtes_market_data_messages_total": "Frames published.",
     "rtes_market_data_requests_total": "Snapshot and retransmission requests.",

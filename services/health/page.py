@@ -1,7 +1,7 @@
 """The page at /dashboard: one file of HTML, its past at /history, its present at /events.
 
-The poll loop writes and the server's thread reads, under one lock. The books are asked for only
-while somebody looks.
+An alert leads to its runbook at /runbooks/NAME. The poll loop writes and the server's thread
+reads, under one lock. The books are asked for only while somebody looks.
 """
 
 import threading
@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from rtes.common.httpserver import Response
 from rtes.common.refdata import Instrument
+from rtes.services.health.alerts import Alerts
 from rtes.services.health.books import Books
 from rtes.services.health.core import Key, Report, Snapshot
 from rtes.services.health.history import History
@@ -19,6 +20,7 @@ from rtes.services.health.views import service_tree
 
 LOOKED_AT_NS: Final = 5_000_000_000
 BOOKS_INTERVAL_NS: Final = 1_000_000_000
+RUNBOOKS: Final = "/runbooks/"
 _HTML: Final = Path(__file__).with_name("dashboard.html")
 _encode = msgspec.json.Encoder().encode
 
@@ -26,9 +28,14 @@ _encode = msgspec.json.Encoder().encode
 class Page:
     """What the page shows."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
+    def __init__(self, instruments: Iterable[Instrument], runbooks: Path) -> None:
+        """runbooks: the directory of their files."""
         self._html = _HTML.read_bytes()
+        self._runbooks = {path.stem: path for path in runbooks.glob("*.md")}
         self._history = History()
+        self._alerts = Alerts()
+        self._shown: list[dict[str, Any]] = []
+        self._deployment: dict[str, Any] = {}
         self._books = Books(instruments)
         self._lock = threading.Lock()
         self._looks = 0  # events told so far
@@ -36,18 +43,30 @@ class Page:
         self._looked_ns = -LOOKED_AT_NS
         self._asked_ns = 0
 
-    def second(self, heard: Mapping[Key, Snapshot], report: Report, wall_s: float) -> None:
-        """Called about once a second by the poll loop."""
+    def second(
+        self,
+        heard: Mapping[Key, Snapshot],
+        report: Report,
+        busy: float,
+        deployment: dict[str, Any],
+        wall_s: float,
+    ) -> None:
+        """Called about once a second by the poll loop. busy: share of the last minute's orders;
+        deployment: as its record tells, empty when there is none."""
         with self._lock:
             self._history.second(heard, report, wall_s)
+            self._shown = self._alerts.second(heard, report, busy, wall_s)
+            self._deployment = deployment
 
     def answer(self, path: str) -> Response | None:
-        """The page itself and its past; None for any other path."""
+        """The page itself, its past, and a runbook; None for any other path."""
         if path in ("/", "/dashboard"):
             return Response(200, "text/html; charset=utf-8", self._html)
         if path == "/history":
             with self._lock:
                 return Response(200, "application/json", _encode(list(self._history.points)))
+        if (runbook := self._runbooks.get(path.removeprefix(RUNBOOKS))) is not None:
+            return Response(200, "text/plain; charset=utf-8", runbook.read_bytes())
         return None
 
     def event(self, report: Report, instance: Mapping[str, Any]) -> bytes:
@@ -63,6 +82,8 @@ class Page:
                 "services": [service_tree(s) for s in report.services],
                 "figures": _figures(report),
                 "point": points[-1] if points else None,
+                "alerts": self._shown,
+                "deployment": self._deployment,
                 "changes": changes,
                 "books": self._books.tree(),
             }

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from rtes.common import logs
 from rtes.common.checks import Check, HealthCheckManager, outcome_of
-from rtes.common.config import Config
+from rtes.common.config import Config, checkout
 from rtes.common.httpserver import Request, Response
 from rtes.common.paths import Paths
 from rtes.common.process import usage
@@ -42,7 +42,7 @@ from rtes.services.health.emergency import (
 from rtes.services.health.page import Page
 from rtes.services.health.sequence import SequenceContinuity
 from rtes.services.health.views import respond
-from rtes.services.health.window import ErrorRate
+from rtes.services.health.window import Orders
 
 POLL_MS: Final = 100
 OPERATOR: Final = "OPS"  # the account that setup makes for the exchange's own people
@@ -99,10 +99,10 @@ class Aggregator:
             "service": OWN, "shard": 0, "pid": os.getpid(), "start_ns": clock.wall_ns(),
         }  # fmt: skip
         self._health = Health(expected_services(config))
-        self._page = Page(instruments)
+        self._page = Page(instruments, checkout() / "docs" / "runbooks")
         self._runner = CheckRunner(clock)
         self._sequence = SequenceContinuity()
-        self._errors = ErrorRate()
+        self._orders = Orders()
         self._gauges: dict[str, float] = {}
         self._cpu_s = 0.0
         self._second_ns = 0
@@ -119,7 +119,7 @@ class Aggregator:
             "high_memory", lambda: machine.memory_ratio() > MEMORY_RATIO_MAX
         )
         self._emergency.register_trigger(
-            "high_error_rate", lambda: self._errors.ratio > ERROR_RATE_MAX
+            "high_error_rate", lambda: self._orders.errors > ERROR_RATE_MAX
         )
         self._runner.manager.register_check(Check("emergency_triggers", self._emergency.result))
         self._report = self._judge(clock.monotonic_ns())
@@ -136,11 +136,15 @@ class Aggregator:
         self._runner.step()
         if now_ns - self._second_ns >= _SECOND_NS:
             self._second_ns = now_ns
-            self._errors.second(heard)
+            self._orders.second(heard)
             self._emergency.step(now_ns)
-            self._gauges = self._measure()
+            record = self._deployment_record()
+            self._gauges = self._measure(record)
             self._report = self._judge(now_ns)
-            self._page.second(heard, self._report, self._clock.wall_ns() / 1e9)
+            self._page.second(
+                heard, self._report, self._orders.busy, deployment.shown(record),
+                self._clock.wall_ns() / 1e9,
+            )  # fmt: skip
         else:
             self._report = self._judge(now_ns)
 
@@ -164,12 +168,20 @@ class Aggregator:
         )
         return self._health.report(now_ns, own)
 
-    def _measure(self) -> dict[str, float]:
-        """Health's own figures; what cannot be read is left out."""
+    def _deployment_record(self) -> str:
+        """Its text: empty when there is none, and no JSON when it cannot be read."""
+        try:
+            return self._record.read_text()
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError):
+            return "unreadable"
+
+    def _measure(self, record: str) -> dict[str, float]:
+        """Health's own figures; what cannot be read is left out. record: the deployment's."""
         self._cpu_s, memory_bytes = usage()
-        record = self._record.read_text() if self._record.exists() else ""
         gauges = {
-            "rtes_error_rate": self._errors.ratio,
+            "rtes_error_rate": self._orders.errors,
             "rtes_memory_ratio": machine.memory_ratio(),
             "rtes_process_resident_memory_bytes": float(memory_bytes),
             **deployment.deployment_gauges(record),

@@ -1,4 +1,4 @@
-"""What counters say about the last minute: differences that survive restarts. Pure.
+"""What counters say about the last while: differences that survive restarts. Pure.
 
 A counter that went back belongs to a process that started again: what it shows is new. The sum
 over services is taken of differences, so a restart never looks like negative traffic.
@@ -12,8 +12,9 @@ from rtes.services.health.core import Key, Snapshot
 
 WINDOW_S: Final = 60
 ORDERS_MIN: Final = 20  # fewer orders in the window say nothing about a rate
-FAILED: Final = ("rtes_orders_total.busy", "rtes_orders_failed_total")
-ORDERS: Final = ("rtes_orders_total.taken", "rtes_orders_total.busy")
+TAKEN: Final = "rtes_orders_total.taken"
+BUSY: Final = "rtes_orders_total.busy"
+FAILED: Final = "rtes_orders_total.failed"
 
 
 def increase(now: float, before: float | None) -> float:
@@ -21,35 +22,56 @@ def increase(now: float, before: float | None) -> float:
     return now if before is None or now < before else now - before
 
 
-class ErrorRate:
-    """The share of orders in the last minute that failed for the exchange's own reasons.
+class Gains:
+    """What counters gained in the last seconds, over all services."""
 
-    Refusals for a participant's reasons (limits, prices, halts) are not errors."""
-
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...], seconds: int) -> None:
         self._last: dict[tuple[Key, str], float] = {}
-        self._seconds: deque[tuple[float, float]] = deque(maxlen=WINDOW_S)
+        self._seconds: deque[dict[str, float]] = deque(maxlen=seconds)
+        self._names = names
 
     def second(self, heard: Mapping[Key, Snapshot]) -> None:
         """Called once a second with what the services say."""
-        totals = {"failed": 0.0, "orders": 0.0}
+        gained = dict.fromkeys(self._names, 0.0)
         for key, snapshot in heard.items():
-            for kind, names in (("failed", FAILED), ("orders", ORDERS)):
-                for name in names:
-                    totals[kind] += self._gained(key, kind + name, snapshot.counters.get(name))
-        self._seconds.append((totals["failed"], totals["orders"]))
+            for name in self._names:
+                gained[name] += self._gained(key, name, snapshot.counters.get(name))
+        self._seconds.append(gained)
 
     def _gained(self, key: Key, name: str, value: float | None) -> float:
         if value is None:
             return 0.0
         before = self._last.get((key, name))
         self._last[key, name] = value
-        # what a service counted before this process listened is not of the last minute
+        # what a service counted before this process listened is not of the window
         return 0.0 if before is None and not self._seconds else increase(value, before)
 
+    def __getitem__(self, name: str) -> float:
+        return sum(gained[name] for gained in self._seconds)
+
+
+class Orders:
+    """What became of the orders of the last minute at the gateways, as shares from 0 to 1; 0 when
+    there were too few orders to tell."""
+
+    def __init__(self) -> None:
+        self._gains = Gains((TAKEN, BUSY, FAILED), WINDOW_S)
+
+    def second(self, heard: Mapping[Key, Snapshot]) -> None:
+        """Called once a second with what the services say."""
+        self._gains.second(heard)
+
     @property
-    def ratio(self) -> float:
-        """0 to 1; 0 when there were too few orders to tell."""
-        failed = sum(f for f, _ in self._seconds)
-        orders = sum(o for _, o in self._seconds)
-        return min(1.0, failed / orders) if orders >= ORDERS_MIN else 0.0
+    def errors(self) -> float:
+        """Refused because the exchange does not work. What was too much (busy) is no error, nor
+        is a refusal for a participant's reasons: limits, prices, halts."""
+        return self._share(FAILED)
+
+    @property
+    def busy(self) -> float:
+        """Told to come again: more than the exchange, or one session, may have under way."""
+        return self._share(BUSY)
+
+    def _share(self, name: str) -> float:
+        total = sum(self._gains[n] for n in (TAKEN, BUSY, FAILED))
+        return self._gains[name] / total if total >= ORDERS_MIN else 0.0

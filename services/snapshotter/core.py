@@ -25,6 +25,7 @@ COMMANDS_PER_STEP: Final = 20_000  # about 0.2 s: health hears of us in between
 RETRY_NS: Final = 5_000_000_000  # after one that failed
 
 BlocksFrom = Callable[[int], Iterator[tuple[StoredBlock, bytes]]]
+Damages = Callable[[], list[str]]  # see scrub.py
 Save = Callable[[Point, int, Mapping[str, Any]], None]  # point, time of the last command, parts
 
 
@@ -63,6 +64,7 @@ class SnapshotterCore:
         save: Save,
         commands_max: int,
         interval_ns: int,
+        damages: Damages = list,
     ) -> None:
         self.outbox: list[Send] = []
         self._replicas = replicas
@@ -78,6 +80,8 @@ class SnapshotterCore:
         self._retry_ns = 0
         self._snapshots = 0
         self._failure = ""
+        self._damages = damages
+        self._damaged = 0
         self._events = Events()
 
     def resume(self, at: Point, time_ns: int) -> None:
@@ -127,7 +131,18 @@ class SnapshotterCore:
         self._failure = ""
 
     def health_checks(self) -> list[Check]:
-        return [Check("snapshot", self._snapshot, groups=("data",))]
+        """journal_whole reads the journal in the loop, at the lowest priority: slow is not ill."""
+        return [
+            Check("snapshot", self._snapshot, groups=("data",)),
+            Check("journal_whole", self._whole, 0.5, timeout_s=30.0, groups=("data",)),
+        ]
+
+    def _whole(self) -> Result:
+        found = self._damages()
+        if len(found) > self._damaged:
+            self._events.warning("journal damaged", why=found[0])
+        self._damaged = len(found)
+        return healthy_if(not found, "; ".join(found) or "no damage found")
 
     def _snapshot(self) -> Result:
         return healthy_if(not self._failure, self._failure or f"last at seq {self._saved.seq}")
@@ -141,6 +156,7 @@ class SnapshotterCore:
                 "rtes_sequence": self._at.seq,
                 "rtes_snapshot_sequence": self._saved.seq,
                 "rtes_feed_lag": lag,
+                "rtes_journal_damaged": self._damaged,
             },
             events=self._events.take(),
         )

@@ -17,6 +17,7 @@ from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 from rtes.services.risk.rules import Risk
 from rtes.services.snapshotter.core import Replicas, SnapshotterCore
+from rtes.services.snapshotter.scrub import Scrub
 
 PARTS: Final = (ENGINE, RISK, MARKET_DATA)
 
@@ -56,6 +57,7 @@ def snapshotter(start: Boot) -> SnapshotterCore:
         save,
         settings.snapshot_commands,
         settings.snapshot_interval_s * 1_000_000_000,
+        Scrub(directory),
     )
     saved = snapshots.newest(*PARTS)
     if saved is not None:

@@ -30,6 +30,12 @@ def state(mesh: Mesh) -> State:
     return State(int(mesh.vitals["gateway"]["gauges"][METRIC]))
 
 
+def failed(mesh: Mesh) -> float:
+    """Orders that were refused because nothing moved: what the error rate counts."""
+    counters: dict[str, float] = mesh.vitals["gateway"]["counters"]
+    return counters["rtes_orders_total.failed"]
+
+
 def wait_for(mesh: Mesh, wanted: State) -> None:
     deadline = time.monotonic() + OPEN_AFTER_NS / 1e9 + SOON_S
     while state(mesh) is not wanted:
@@ -43,6 +49,7 @@ def test_orders_are_told_at_once_and_cancels_pass(mesh: Mesh, peer: Peer, servic
     with stopped(mesh, service):
         peer.send(order(last + 2))  # waits
         wait_for(mesh, State.OPEN)
+        failed_before = failed(mesh)
         told = peer.ask(order(last + 3))
         assert isinstance(told, m.BusinessMessageReject)
         assert (told.reject_code, told.limit, told.retry_after_ms) == (Code.BUSY, 0, 500)
@@ -56,6 +63,7 @@ def test_orders_are_told_at_once_and_cancels_pass(mesh: Mesh, peer: Peer, servic
         last + 4,
     ]
     wait_for(mesh, State.CLOSED)
+    assert failed(mesh) == failed_before + 1
     report = peer.ask(order(last + 5))
     assert isinstance(report, m.ExecutionReport)
     assert report.cl_ord_id == last + 5

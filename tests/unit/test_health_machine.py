@@ -15,7 +15,7 @@ from rtes.services.health import machine
 from rtes.services.health.core import Snapshot
 from rtes.services.health.deployment import IN_PROGRESS, deployment_gauges
 from rtes.services.health.sequence import SequenceContinuity
-from rtes.services.health.window import ErrorRate
+from rtes.services.health.window import Orders
 
 H, D, U = HealthStatus.HEALTHY, HealthStatus.DEGRADED, HealthStatus.UNHEALTHY
 
@@ -173,32 +173,39 @@ def test_a_matcher_behind_what_another_has_seen_is_a_fault() -> None:
 # ---------------------------------------------------------------- the last minute
 
 
-def ratio(*counts: tuple[int, int]) -> float:
-    """The error rate after seconds of (taken, busy) counters."""
-    errors = ErrorRate()
-    for taken, busy in counts:
-        counters = {"rtes_orders_total.taken": taken, "rtes_orders_total.busy": busy}
-        told = {name: float(value) for name, value in counters.items()}
-        errors.second({("gateway", 0): snapshot("gateway", counters=told)})
-    return errors.ratio
+def shares(*counts: tuple[int, int, int]) -> tuple[float, float]:
+    """The shares of errors and of busy after seconds of (taken, busy, failed) counters."""
+    orders = Orders()
+    for values in counts:
+        names = (f"rtes_orders_total.{kind}" for kind in ("taken", "busy", "failed"))
+        told = dict(zip(names, map(float, values), strict=True))
+        orders.second({("gateway", 0): snapshot("gateway", counters=told)})
+    return orders.errors, orders.busy
 
 
 def test_what_was_counted_before_is_not_of_the_last_minute() -> None:
-    assert ratio((900, 100)) == 0
-    assert ratio((900, 100), (990, 110)) == pytest.approx(0.1)
+    assert shares((900, 0, 100)) == (0, 0)
+    assert shares((900, 0, 100), (990, 0, 110))[0] == pytest.approx(0.1)
+
+
+def test_to_refuse_what_is_too_much_is_no_error() -> None:
+    """BUSY under overload is how the exchange is meant to work: it never stops it."""
+    assert shares((0, 0, 0), (25, 75, 0)) == (0, 0.75)
+    assert shares((0, 0, 0), (25, 0, 75)) == (0.75, 0)
 
 
 def test_a_gateway_that_starts_again_counts_from_zero() -> None:
-    assert ratio((0, 0), (90, 10), (90, 10), (45, 5)) == pytest.approx(0.1)
+    counts = ((0, 0, 0), (90, 0, 10), (90, 0, 10), (45, 0, 5))
+    assert shares(*counts)[0] == pytest.approx(0.1)
 
 
 def test_few_orders_say_nothing() -> None:
-    assert ratio((0, 0), (0, 19)) == 0
+    assert shares((0, 0, 0), (0, 0, 19)) == (0, 0)
 
 
 def test_after_a_minute_it_is_forgotten() -> None:
-    assert ratio((0, 0), (0, 100), *[(0, 100)] * 59) == 1
-    assert ratio((0, 0), (0, 100), *[(0, 100)] * 60) == 0
+    assert shares((0, 0, 0), (0, 0, 100), *[(0, 0, 100)] * 59)[0] == 1
+    assert shares((0, 0, 0), (0, 0, 100), *[(0, 0, 100)] * 60)[0] == 0
 
 
 # ---------------------------------------------------------------- deployments
