@@ -6,8 +6,9 @@ timer on the path of an order. The same loop runs in the simulator against fake 
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from rtes.common import failpoint, process
@@ -89,8 +90,10 @@ class Loop:
         beat: Callable[[], None] = lambda: None,
         told: Callable[[dict[str, Any]], None] = lambda _: None,
         log: Callable[[list[Event]], None] = lambda _: None,
+        release: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """told gets each report to health, too; log gets what happened since the last."""
+        """told gets each report to health, too; log gets what happened since the last; release
+        says which version runs here, see service.release_of."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -107,6 +110,7 @@ class Loop:
             "shard": shard,
             "pid": os.getpid(),
             "start_ns": clock.wall_ns(),
+            **release,
         }
         self._checks = HealthCheckManager(clock.monotonic_ns())
         self._checks.register_check(Check("loop", self._age, interval_s=0.5, fail_after=2))

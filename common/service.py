@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -122,7 +123,7 @@ class Boot:
         name, shard = self.service, self.shard
         return Loop(
             core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told,
-            logs.write,
+            logs.write, release_of(self.paths.run_dir),
         )  # fmt: skip
 
     def late_account(self, number: int) -> Account | None:
@@ -211,6 +212,11 @@ def check_instance(config: Config, service: str, number: int) -> None:
     count = config.mesh.instances.get(service, 1)
     if not 0 <= number < count:
         raise ConfigError(f"there is no {service} {number}: the mesh has {count}, counted from 0")
+
+
+def release_of(run_dir: Path) -> dict[str, str]:
+    """What this process runs: version, and deployment when one is on record."""
+    return {"version": version("rtes"), **_deployment(run_dir)}
 
 
 def _deployment(run_dir: Path) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     counters: dict[str, float] = {}
     gauges: dict[str, float] = {}
     histograms: dict[str, tuple[int, list[int]]] = {}
+    version: str = ""
+    deployment: str = ""  # version@seconds; empty when none is on record
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from rtes.common.httpserver import Request, Response
 from rtes.common.paths import Paths
 from rtes.common.process import usage
 from rtes.common.refdata import Instrument
+from rtes.common.service import release_of
 from rtes.common.sockets import CurveClient
 from rtes.services.health import deployment, machine
 from rtes.services.health.core import (
@@ -97,6 +98,7 @@ class Aggregator:
         self._clock = clock
         self._identity: dict[str, Any] = {
             "service": OWN, "shard": 0, "pid": os.getpid(), "start_ns": clock.wall_ns(),
+            **release_of(config.mesh.run_dir),
         }  # fmt: skip
         self._health = Health(expected_services(config))
         self._page = Page(instruments, checkout() / "docs" / "runbooks")
