@@ -5,7 +5,10 @@
 
 The harness takes health's place on its socket, so it knows when each service is ready; with
 "health" among the services that is asked over HTTP instead. It starts without supervisord: what
-is killed stays dead until `start`.
+is killed stays dead until `start`. Of a mesh with several of a service, the first is called by the
+service's name and the second SERVICE1, as by supervisord:
+
+    Mesh(tmp_path, mesh={"gateways": 2, "risk_shards": 2, "matcher_shards": 2})
 """
 
 import json
@@ -15,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,17 +29,19 @@ from rtes.common.paths import Paths
 from rtes.common.records import decode
 from rtes.common.tls import http_connection
 from rtes.control.setup import setup
+from rtes.control.shards import instance_of, program_name
 
 SERVICES = ("matcher", "archive", "risk", "gateway")
 HEALTH = "health"
 READY_S = 60.0
 
 
-def free_offset() -> int:
-    """A port_offset at which all of the exchange's ports are free."""
+def free_offset(ports: Iterable[int] = (8888, 9999, 10_000, 8080)) -> int:
+    """A port_offset at which all of these ports are free; by default those of the exchange."""
+    ports = list(ports)
     for offset in range(1_000 + os.getpid() % 500 * 20, 40_000, 20):
         try:
-            for port in (8888, 9999, 10_000, 8080):
+            for port in ports:
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port + offset))
         except OSError:
@@ -55,7 +60,7 @@ class Mesh:
         tree: dict[str, Any] = {
             "environment": "dev",
             "mesh": {"run_dir": str(directory / "run")},
-            "exchange": {"port_offset": free_offset()},
+            "exchange": {},
             "journal": {"durability": "never", "segment_mib": 8},
             "session": {"messages_per_s_max": 1_000_000},
             "risk": {"orders_per_s_max": 1_000_000, "open_orders_max": 100_000},
@@ -63,10 +68,17 @@ class Mesh:
         for section, fields in sections.items():
             tree.setdefault(section, {}).update(fields)
         file.write_text(json.dumps(tree))
+        tree["exchange"].setdefault("port_offset", free_offset(load(file, {}).ports.values()))
+        file.write_text(json.dumps(tree))
         self.config_file = file
         self.config: Config = load(file, {})
         self.paths = Paths(self.config)
-        self.services = services
+        instances = self.config.mesh.instances
+        self.services = tuple(
+            program_name(service, number)
+            for service in services
+            for number in range(instances.get(service, 1))
+        )
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.logs = directory
         setup(self.config)
@@ -104,10 +116,12 @@ class Mesh:
 
     def start(self, service: str, program: Sequence[str] = (), **environ: str) -> None:
         """program: what Python runs instead of the service; environ: variables to add."""
-        program = program or ("-m", f"rtes.services.{service}")
+        name, number = instance_of(service)
+        program = program or ("-m", f"rtes.services.{name}")
+        arguments = ("--config", str(self.config_file), "--shard", str(number))
         with (self.logs / f"{service}.log").open("ab") as log:
             self.processes[service] = subprocess.Popen(  # noqa: S603 - our own services
-                [sys.executable, *program, "--config", str(self.config_file)],
+                [sys.executable, *program, *arguments],
                 env={**os.environ, **environ}, stdout=log, stderr=log,
             )  # fmt: skip
         self.vitals.pop(service, None)
@@ -141,9 +155,10 @@ class Mesh:
         """Take what services say of themselves."""
         while self._health.poll(timeout_ms):
             vitals = decode(self._health.recv())
-            process = self.processes.get(vitals["service"])
+            name = program_name(vitals["service"], vitals["shard"])
+            process = self.processes.get(name)
             if process is not None and process.pid == vitals["pid"]:
-                self.vitals[vitals["service"]] = vitals
+                self.vitals[name] = vitals
             timeout_ms = 0
 
     def _all_ready(self) -> bool:

@@ -2,7 +2,7 @@
 
 from rtes.common.config import Config, ConfigError
 from rtes.common.paths import Paths
-from rtes.common.refdata import load_accounts, load_instruments
+from rtes.common.refdata import Instrument, load_accounts, load_instruments
 from rtes.common.service import check_made_for, server_key_pair
 from rtes.common.tls import tls_context
 
@@ -10,7 +10,7 @@ from rtes.common.tls import tls_context
 def check_named_files(config: Config) -> None:
     """Raises OperatorError. Keys and certificates that are made at the first start may be
     missing; those that are there, or that the configuration names, must be usable."""
-    _instruments(config)
+    listed_instruments(config)
     paths = Paths(config)
     if paths.key_file("gateway").exists():
         server_key_pair(config)
@@ -21,10 +21,11 @@ def check_named_files(config: Config) -> None:
         tls_context(config)
 
 
-def _instruments(config: Config) -> None:
+def listed_instruments(config: Config) -> list[Instrument]:
+    """Raises ConfigError."""
     path = config.exchange.instruments
     try:
-        load_instruments(path, config.mesh.matcher_shards)
+        return load_instruments(path, config.mesh.matcher_shards).instruments
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except ValueError as error:

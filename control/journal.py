@@ -23,6 +23,7 @@ from rtes.common.journal_check import check
 from rtes.common.paths import Paths
 from rtes.common.records import Block, decode_block, decode_reports
 from rtes.common.refdata import load_accounts, load_instruments
+from rtes.common.service import check_instance
 from rtes.common.snapshots import ENGINE, SnapshotError, Snapshots
 from rtes.common.storage import EXIT_JOURNAL_CORRUPT
 from rtes.control.cli_common import Operator, operator
@@ -40,6 +41,7 @@ def journal() -> None:
 
 
 def _directory(config: Config, shard: int) -> Path:
+    check_instance(config, "matcher", shard)
     directory = Paths(config).journal_dir(shard)
     if not segments(directory):
         raise OperatorError(f"{directory} holds no journal; was this exchange ever started?")

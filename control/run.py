@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from rtes.common.config import ConfigError, load
 from rtes.common.process import die_with_parent
 from rtes.control.setup import setup
+from rtes.control.shards import instance_of
 
 EXIT_CONFIG: Final = 64
 BOTS: Final = "bots"
@@ -19,13 +20,14 @@ CONTROL: Final = "control"
 
 
 def command(name: str, profile: str) -> list[str]:
-    """The command line that NAME stands for."""
+    """The command line that NAME stands for: matcher is the first matcher, matcher1 the second."""
     if name == BOTS:
         return [str(Path(sys.executable).parent / "rtes"), "bots", "run", "--profile", profile]
     if name == CONTROL:
         return [sys.executable, "-m", "rtes.control.server", "--config", profile]
-    module = f"rtes.services.{name}"
-    return [sys.executable, "-m", module, "--config", profile, "--shard", "0"]
+    service, number = instance_of(name)
+    module = f"rtes.services.{service}"
+    return [sys.executable, "-m", module, "--config", profile, "--shard", str(number)]
 
 
 def main() -> NoReturn:

@@ -16,6 +16,7 @@ from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Accounts, load_accounts
 from rtes.control import certs
 from rtes.control.files import locked, replace
+from rtes.control.shards import keep_shards
 
 SERVER: Final = "gateway"  # the key file of the exchange's own key pair
 OPERATOR: Final = "OPS"
@@ -25,10 +26,11 @@ BOT_COUNT_MIN: Final = 40
 
 def setup(config: Config) -> list[str]:
     """Make directories, server key, certificates, accounts and keys that are missing. Returns
-    the names of the accounts made."""
+    the names of the accounts made. Raises ConfigError."""
     paths = Paths(config)
     paths.prepare()
     with locked(paths.run_dir / "setup.lock"):
+        keep_shards(config)
         _write_if_changed(paths.config_file, config.without_secrets() + "\n")
         server_key = _server_key(config)
         if config.security.tls and config.security.tls_cert_file is None:

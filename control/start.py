@@ -24,6 +24,7 @@ from rtes.common.tls import http_connection
 from rtes.control.files_check import check_named_files
 from rtes.control.run import BOTS, EXIT_CONFIG
 from rtes.control.setup import setup
+from rtes.control.shards import program_name, supervisor_file
 from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
@@ -92,7 +93,7 @@ def check(config: Config) -> None:
     for service in ServiceCores.model_fields:
         check_cores(getattr(config.cores, service), f"cores.{service}")
     check_named_files(config)
-    for what, port in config.exchange.ports.items():
+    for what, port in config.ports.items():
         if not _free(config.exchange.host, port):
             raise StartError(
                 f"port {port} ({what}) is taken by another program. Move all ports of this "
@@ -113,7 +114,7 @@ def _free(host: str, port: int) -> bool:
 def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) -> int:
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both stop what was started
-    process = supervisor.start(options.profile)
+    process = supervisor.start(options.profile, supervisor_file(config, checkout()))
     try:
         _await_ready(supervisor, config, process)
         bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
@@ -171,7 +172,8 @@ def waiting_for(config: Config) -> list[str]:
 
 
 def _explain(programs: list[Program], waiting: list[str], passed_s: float) -> str:
-    unready = {line.split()[0] for line in waiting}
+    named = [line.partition(":")[0].split() for line in waiting]
+    unready = {program_name(service, int(number)) for service, number in named}
     shown = [p for p in programs if p.name in unready or p.exit_status == EXIT_CONFIG]
     parts = [f"not ready after {passed_s:.0f} s:", *(f"    {line}" for line in waiting)]
     for program in shown:

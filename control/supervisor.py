@@ -68,19 +68,18 @@ class Supervisor:
             for p in self._ask("getAllProcessInfo")
         ]
 
-    def start(self, profile: str) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own. Raises SupervisorError."""
+    def start(self, profile: str, conf: Path) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own; conf is what it reads. Raises SupervisorError."""
         length = len(os.fsencode(self.socket))
         if length > SOCKET_PATH_BYTES_MAX:
             raise SupervisorError(
                 f"{self.socket} is {length} bytes long; a unix socket's path can be "
                 f"{SOCKET_PATH_BYTES_MAX}. Move the checkout to a shorter path."
             )
-        conf = str(self._home / "supervisord.conf")
-        arguments = [sys.executable, "-m", "supervisor.supervisord", "-c", conf, "-i", profile]
+        arguments = [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)]
         with self.output.open("wb") as output:
             return subprocess.Popen(  # noqa: S603 - our own command line
-                [*arguments, "--nodaemon", "--silent"],
+                [*arguments, "-i", profile, "--nodaemon", "--silent"],
                 env={**os.environ, "RTES_ENVIRONMENT": profile},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

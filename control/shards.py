@@ -1,0 +1,79 @@
+"""Programs of a mesh with several of a service, and what keeps symbols where they have traded.
+
+The first of a service is the program of its name, the second is SERVICE1: supervisord.conf has the
+first of each, and the others are made from them.
+"""
+
+import json
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any, Final
+
+from rtes.common.config import Config, ConfigError
+from rtes.common.paths import Paths
+from rtes.control.files import replace
+from rtes.control.files_check import listed_instruments
+
+RECORD: Final = "shards.json"  # in run_dir
+
+
+def program_name(service: str, number: int) -> str:
+    """What supervisord calls it."""
+    return f"{service}{number}" if number else service
+
+
+def instance_of(program: str) -> tuple[str, int]:
+    """(service, number) of a program's name."""
+    service = program.rstrip("0123456789")
+    return service, int(program.removeprefix(service) or 0)
+
+
+def supervisor_file(config: Config, home: Path) -> Path:
+    """What supervisord is to read: supervisord.conf, or where there are several of a service a
+    file in var/ with their programs too."""
+    original = home / "supervisord.conf"
+    text = original.read_text()
+    parser = RawConfigParser()
+    parser.read_string(text)
+    further = [
+        (service, number)
+        for service, count in config.mesh.instances.items()
+        for number in range(1, count)
+    ]
+    if not further:
+        return original
+    for service, number in further:
+        lines = [f"{key}={value}" for key, value in parser.items(f"program:{service}")]
+        text += "\n".join(["", f"[program:{program_name(service, number)}]", *lines, ""])
+    made = home / "var" / "supervisord.conf"
+    replace(made, text.replace("%(here)s", str(home).replace("%", "%%")))
+    return made
+
+
+def keep_shards(config: Config) -> None:
+    """Refuse a mesh that would look for a symbol's orders, or for an account's logons, in another
+    shard's journal than they are in. Raises ConfigError."""
+    paths, count = Paths(config), config.mesh.matcher_shards
+    record = paths.run_dir / RECORD
+    symbols = {i.symbol: i.shard for i in listed_instruments(config)}
+    journals = list((paths.run_dir / "journal").glob("*"))
+    if journals:
+        # without a record: from a release that made none
+        known: dict[str, Any] = {"matcher_shards": len(journals), "symbols": {}}
+        if record.exists():
+            known = json.loads(record.read_text())
+        if known["matcher_shards"] != count:
+            raise ConfigError(
+                f"{paths.run_dir} has traded on {known['matcher_shards']} matcher shards, and "
+                f"mesh.matcher_shards is {count}: set it back, or take another mesh.run_dir"
+            )
+        for symbol, shard in known["symbols"].items():
+            if symbols.get(symbol, shard) != shard:
+                raise ConfigError(
+                    f"{symbol} has traded on matcher shard {shard} and would move to "
+                    f'{symbols[symbol]}: give it "shard": {shard} in {config.exchange.instruments}'
+                )
+        symbols = known["symbols"] | symbols
+    text = json.dumps({"matcher_shards": count, "symbols": symbols}, indent=2) + "\n"
+    if not record.exists() or record.read_text() != text:
+        replace(record, text)

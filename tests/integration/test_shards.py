@@ -1,0 +1,161 @@
+"""Two gateways, two risk shards and two matcher shards as real processes: one exchange to those who
+trade there, whichever gateway they use and whichever shard dies.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from rtes.client import Client, MarketData, NotConnected
+from rtes.client.testing import SERVICES, Mesh
+from rtes.common.enums import Side
+
+from tests.meshes import Reckoning, check_once, check_trades, connect, own_positions, told, until
+
+pytestmark = pytest.mark.mesh
+PX = {"AAPL": 58_574, "MSFT": 3_070}
+BOTH = list(PX)  # AAPL is on matcher shard 0, MSFT on 1
+COUNTS = {"gateways": 2, "risk_shards": 2, "matcher_shards": 2}
+BUYER, SELLER = "DEMO1", "DEMO2"  # of risk shards 1 and 0
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    directory = tmp_path_factory.mktemp("mesh")
+    with Mesh(directory, (*SERVICES, "marketdata"), mesh=COUNTS) as running:
+        yield running
+
+
+def at(mesh: Mesh, account: str, gateway: int) -> Client:
+    """A session of an account through one of the gateways."""
+    return connect(mesh, account, endpoint=mesh.config.exchange.instance(gateway).orders_endpoint)
+
+
+@pytest.fixture
+def buyer(mesh: Mesh) -> Iterator[Client]:
+    with at(mesh, BUYER, 0) as client:
+        yield client
+        client.cancel_all()
+
+
+@pytest.fixture
+def seller(mesh: Mesh) -> Iterator[Client]:
+    with at(mesh, SELLER, 1) as client:
+        yield client
+        client.cancel_all()
+
+
+def trade(buyer: Client, seller: Client, symbol: str, qty: int) -> None:
+    """The seller's order rests, the buyer's takes it."""
+    before = own_positions(buyer).get(symbol, 0), own_positions(seller).get(symbol, 0)
+    seller.sell(symbol, qty, PX[symbol])
+    buyer.buy(symbol, qty, PX[symbol])
+    until(buyer, lambda: own_positions(buyer).get(symbol, 0) == before[0] + qty)
+    until(seller, lambda: own_positions(seller).get(symbol, 0) == before[1] - qty)
+
+
+def held(client: Client) -> dict[str, int]:
+    """What risk says that the account holds."""
+    return {row.symbol: row.net_qty for row in client.account_usage() if row.symbol}
+
+
+def polled(feed: MarketData, done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline, "waited in vain for market data"
+        feed.poll(0.05)
+
+
+def test_every_symbol_trades_through_both_gateways(
+    mesh: Mesh, buyer: Client, seller: Client
+) -> None:
+    listed = buyer.instruments()
+    assert {symbol: listed[symbol].appl_id for symbol in PX} == {"AAPL": 0, "MSFT": 1}
+    before = held(buyer)
+    for symbol in BOTH:
+        trade(buyer, seller, symbol, 3)
+    for symbol in BOTH:
+        trade(seller, buyer, symbol, 1)
+    for client, net in ((buyer, 2), (seller, -2)):
+        sign = 1 if client is buyer else -1
+        expected = {s: sign * before.get(s, 0) + net for s in BOTH}
+        until(client, lambda c=client, e=expected: held(c) == e)  # type: ignore[misc]
+
+
+def test_market_data_of_every_shard_comes_from_one_call(
+    mesh: Mesh, buyer: Client, seller: Client
+) -> None:
+    rows = buyer.instruments()
+    endpoints = [mesh.config.exchange.instance(n).market_data_endpoint for n in (0, 1)]
+    assert [rows[symbol].market_data_endpoint for symbol in BOTH] == endpoints
+    assert len(set(endpoints)) == 2
+    with seller.market_data(BOTH, ["top", "depth", "trades", "orders"]) as feed:
+        for symbol in BOTH:
+            buyer.buy(symbol, 4, PX[symbol] - 2)
+        for symbol, px in PX.items():
+            polled(feed, lambda s=symbol, p=px: feed.books[s].bids == [(p - 2, 4, 1)])  # type: ignore[misc]
+        for symbol in BOTH:
+            trade(buyer, seller, symbol, 2)
+        for view in feed.books.values():
+            polled(feed, lambda v=view: v.last_trade is not None and not v.stale)  # type: ignore[misc]
+        assert feed.frames_bad == 0
+
+
+@pytest.mark.parametrize("program", ["matcher1", "risk1", "gateway1", "archive1", "marketdata1"])
+def test_a_shard_dies_and_all_goes_on(
+    mesh: Mesh, buyer: Client, seller: Client, program: str
+) -> None:
+    """The other shard's symbols trade meanwhile, unless the participant's own path died."""
+    resting = [buyer.buy(symbol, 5, PX[symbol] - 3) for symbol in BOTH]
+    mesh.kill(program)
+    if program not in ("risk1", "gateway1"):
+        trade(buyer, seller, "AAPL", 1)
+    order = buyer.buy("MSFT", 7, PX["MSFT"] - 4, wait=False)
+    mesh.start(program)
+    mesh.wait_ready()
+    until(buyer, lambda: order.status is not None)
+    order.check()
+    for symbol in BOTH:
+        trade(buyer, seller, symbol, 1)
+    assert {o.order_id for o in [*resting, order]} <= {o.order_id for o in buyer.open_orders}
+    assert buyer.cancel_all() == 3
+
+
+def test_a_mass_cancel_reaches_every_shard(mesh: Mesh, buyer: Client) -> None:
+    def rest() -> None:
+        for symbol in BOTH:
+            buyer.buy(symbol, 1, PX[symbol] - 5)
+            buyer.sell(symbol, 1, PX[symbol] + 5)
+
+    rest()
+    assert buyer.cancel_all() == 4
+    assert buyer.open_orders == []
+    rest()
+    assert buyer.cancel_all("MSFT") == 2
+    assert buyer.cancel_all(side=Side.BUY) == 1
+    assert [o.symbol for o in buyer.open_orders] == ["AAPL"]
+
+
+def test_a_session_is_taken_over_by_another_gateway(mesh: Mesh) -> None:
+    """The newest logon wins in every shard, and knows what the older session did."""
+    with at(mesh, BUYER, 0) as old:
+        resting = [old.buy(symbol, 2, PX[symbol] - 6) for symbol in BOTH]
+        with at(mesh, BUYER, 1) as new:
+            with pytest.raises(NotConnected, match="newer"):
+                old.buy("AAPL", 1, PX["AAPL"] - 6)
+            for order in resting:
+                new.cancel(order.cl_ord_id, order.symbol)
+            assert [new.buy(s, 1, PX[s] - 6).status is not None for s in BOTH] == [True, True]
+            assert new.cancel_all() == 2
+
+
+def test_the_journals_agree_with_what_was_told(mesh: Mesh, buyer: Client, seller: Client) -> None:
+    """Last: each shard's journal is whole, and adds up to what risk says that each holds."""
+    for client in (buyer, seller):
+        expected: dict[str, int] = {}
+        for shard in (0, 1):
+            journal = told(mesh, mesh.paths.journal_dir(shard))
+            check_trades(journal)
+            check_once(journal[client.account])
+            expected |= Reckoning.of(journal[client.account]).positions
+        until(client, lambda c=client, e=expected: held(c) == e)  # type: ignore[misc]
