@@ -38,7 +38,6 @@ from rtes.services.matcher.stops import BUY, triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
 GTC: Final = "1"
-STOPS: Final = (STOP, STOP_LIMIT)
 ABOUT_MANY: Final = ("q", "AF", "DH")  # only the last of their reports carries the request's id
 HALT_TRADING: Final = 1
 REINSTATE: Final = 2
@@ -77,7 +76,7 @@ class Engine:
     def apply(self, command: Command, verdict: Verdict, seq: int, time_ns: int) -> None:
         """Execute one command; verdict is risk's refusal (index, code, limit, value) or None."""
         self._reporter.time_ns = time_ns
-        kind = command[0]
+        kind: str = command[0]
         if kind == "XE":
             for order in self._expiry.take(command[2]):
                 self._close(order, EXPIRED)
@@ -85,7 +84,7 @@ class Engine:
         p = self.participants.get(command[1])
         if p is None:
             p = self.participants[command[1]] = Participant(command[1])
-        cl_ord_id = command[3]
+        cl_ord_id: int = command[3]
         if cl_ord_id == 0:  # the gateway's own: not numbered by the participant
             if verdict is None:
                 self._handlers[kind](p, command, seq)
@@ -108,19 +107,21 @@ class Engine:
             self._replace(p, command)
         else:
             self._handlers[kind](p, command, seq)
-        if kind in ABOUT_MANY:
-            first = len(p.reports) - 1
-        p.requests.append((first, command))
+            if kind in ABOUT_MANY:
+                first = len(p.reports) - 1
+        p.requests.append(command)
+        p.answers.append(first)
 
     def _repeat(self, p: Participant, command: Command) -> None:
         """A cl_ord_id that was seen: the answer again, or why there is none. Never executed."""
-        cl_ord_id = command[3]
+        cl_ord_id: int = command[3]
         newer = 0
         outcome: Outcome | None = None
-        for answer, request in reversed(p.requests):
+        for at in range(len(p.requests) - 1, -1, -1):
+            request = p.requests[at]
             if request[3] <= cl_ord_id:
                 if request[3] == cl_ord_id:
-                    outcome = (cl_ord_id, request, p.reports[answer])
+                    outcome = (cl_ord_id, request, p.reports[p.answers[at]])
                 break
             newer += 1
         if outcome is None:
@@ -157,11 +158,12 @@ class Engine:
                 self._reporter.refused_order(p, command, refused)
                 return
         order = Order(p, self._order_id_base | seq, command)
+        order.symbol = book.symbol  # one string for all
         matching = self._matching
         p.orders[order.cl_ord_id] = order
         self._expiry.add(order, self._reporter.time_ns)
         self._reporter.order(order, NEW)
-        if order.ord_type in STOPS:
+        if order.ord_type == STOP or order.ord_type == STOP_LIMIT:  # noqa: PLR1714 - faster compiled
             if not triggers(order, book.last_px):
                 book.stops_of(order).add(order)
                 return

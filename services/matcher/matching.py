@@ -21,8 +21,6 @@ STOP_LIMIT: Final = "4"
 MARKET_TO_LIMIT: Final = "K"
 IOC: Final = "3"
 FOK: Final = "4"
-IMMEDIATE: Final = (IOC, FOK)
-UNPRICED: Final = (MARKET, STOP, MARKET_TO_LIMIT)  # until it rests, for the last
 SMP_NEWEST: Final = int(Restatement.SMP_NEWEST)
 SMP_OLDEST: Final = int(Restatement.SMP_OLDEST)
 SMP_BOTH: Final = int(Restatement.SMP_BOTH)
@@ -56,7 +54,7 @@ class Matching:
         order.state = ACTIVE
         kind = order.ord_type
         tif = order.time_in_force
-        market = kind in UNPRICED
+        market = kind != LIMIT and kind != STOP_LIMIT  # noqa: PLR1714 - faster compiled; K: until it rests
         limit = 0 if market else order.price
         buy = order.side == BUY
         other = book.asks if buy else book.bids
@@ -71,7 +69,7 @@ class Matching:
             self._match(book, other, order, limit)
             if order.state == CLOSED:
                 return
-        if tif in IMMEDIATE:
+        if tif == IOC or tif == FOK:  # noqa: PLR1714, SIM109 - faster compiled
             refused = (NO_LIQUIDITY, order.cum, order.order_qty) if market else NOT_REFUSED
             self.close(order, CANCELED, 0, refused)
             return

@@ -7,7 +7,9 @@ exactly one level (resting), in a stop queue (waiting), or closed.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rtes.services.matcher.outcomes import Outcomes, Request
+from rtes.common.native import mypyc_attr
+from rtes.common.records import Command
+from rtes.services.matcher.outcomes import Outcomes
 
 WAITING: Final = 0  # a stop that has not triggered
 ACTIVE: Final = 1  # being matched
@@ -21,6 +23,7 @@ class Participant:
     __slots__ = (
         "account",
         "answered",
+        "answers",
         "cancel_on_disconnect",
         "first_seq_num",
         "gateway",
@@ -41,7 +44,8 @@ class Participant:
         self.mark = 0  # highest cl_ord_id seen
         self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
         self.outcomes = Outcomes()
-        self.requests: list[Request] = []  # of this block
+        self.requests: list[Command] = []  # of this block
+        self.answers: list[int] = []  # by request: which of the reports answered it
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block
         self.reports: list[tuple[Any, ...]] = []  # of this block
@@ -54,6 +58,7 @@ class Participant:
         self.session_suspended = False  # until its next logon
 
 
+@mypyc_attr(acyclic=True)  # its links are cleared when it is closed
 class Order:
     """One order. Quantities in lots, prices in ticks."""
 
@@ -83,9 +88,8 @@ class Order:
         "time_in_force",
     )
 
-    # ints that are only passed on: `object` would say so, too, and keep mypyc from unpacking them
-    cl_ord_id: Any
-    order_id: Any
+    cl_ord_id: Any  # the very object that is the key in its owner's orders
+    order_id: int
     symbol: str
     side: str
     order_qty: int
@@ -131,6 +135,7 @@ class Order:
         self.next: Order | None = None
 
 
+@mypyc_attr(acyclic=True)
 class Level:
     """The queue at one price, first in first out."""
 

@@ -14,14 +14,13 @@ from rtes.common.records import Command, Report, decode_reports, encode
 
 OUTCOMES_KEPT: Final = 1_024
 BYTES_KEPT: Final = 256  # per request; of longer answers only the reports that matter are kept
-Request = tuple[int, Command]  # index of the report that answered it, the command
 Outcome = tuple[int, Command, Report]  # cl_ord_id, command, the report that answered it
 
-_decode_requests = msgspec.msgpack.Decoder(list[tuple[int, tuple[Any, ...]]]).decode
+_decode_requests = msgspec.msgpack.Decoder(tuple[list[int], list[tuple[Any, ...]]]).decode
 
 
-def _id_of(request: Request) -> int:
-    cl_ord_id: int = request[1][3]
+def _id_of(command: Command) -> int:
+    cl_ord_id: int = command[3]
     return cl_ord_id
 
 
@@ -31,19 +30,22 @@ class Outcomes:
     __slots__ = ("_blocks", "_count")
 
     def __init__(self) -> None:
-        # (first and last cl_ord_id, number of requests, requests encoded, reports encoded)
+        # (first and last cl_ord_id, number of requests, (answers, requests) and reports encoded)
         self._blocks: deque[tuple[int, int, int, bytes, bytes]] = deque()
         self._count = 0
 
-    def add(self, requests: list[Request], reports: list[Report], data: bytes) -> None:
-        """A block's requests and all it told the account; data is reports encoded."""
+    def add(
+        self, requests: list[Command], answers: list[int], reports: list[Report], data: bytes
+    ) -> None:
+        """A block's requests and all it told the account: answers are the indices of the reports
+        that answered, data is reports encoded."""
         count = len(requests)
         if len(data) > BYTES_KEPT * count:
-            data = encode([reports[answer] for answer, _ in requests])
-            requests = [(i, command) for i, (_, command) in enumerate(requests)]
+            data = encode([reports[answer] for answer in answers])
+            answers = list(range(count))
         blocks = self._blocks
-        first_id, last_id = requests[0][1][3], requests[-1][1][3]
-        blocks.append((first_id, last_id, count, encode(requests), data))
+        first_id, last_id = requests[0][3], requests[-1][3]
+        blocks.append((first_id, last_id, count, encode((answers, requests)), data))
         self._count += count
         while self._count - blocks[0][2] >= OUTCOMES_KEPT:
             self._count -= blocks.popleft()[2]
@@ -58,14 +60,14 @@ class Outcomes:
             if first_id > cl_ord_id:
                 newer += count
                 continue
-            rows = _decode_requests(requests)
-            at = bisect_left(rows, cl_ord_id, key=_id_of)
-            answer, command = rows[at]
+            answers, commands = _decode_requests(requests)
+            at = bisect_left(commands, cl_ord_id, key=_id_of)
+            command = commands[at]
             found = command[3] == cl_ord_id
             newer += count - at - found
             if not found or newer >= OUTCOMES_KEPT:
                 break
-            return newer, (cl_ord_id, command, decode_reports(data)[answer])
+            return newer, (cl_ord_id, command, decode_reports(data)[answers[at]])
         return newer, None
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -73,11 +75,11 @@ class Outcomes:
         found: list[Outcome] = []
         for _, _, _, requests, data in self._blocks:
             reports = decode_reports(data)
-            rows = _decode_requests(requests)
-            found += [(command[3], command, reports[answer]) for answer, command in rows]
+            for answer, command in zip(*_decode_requests(requests), strict=True):
+                found.append((command[3], command, reports[answer]))
         return iter(found[-OUTCOMES_KEPT:])
 
     def extend(self, outcomes: Iterable[Outcome]) -> None:
         """Take in those of another engine's state."""
         for _, command, report in outcomes:
-            self.add([(0, command)], [report], encode([report]))
+            self.add([command], [0], [report], encode([report]))

@@ -234,8 +234,9 @@ class Reporter:
             first, data = p.first_seq_num, encode(p.reports)
             chunks.append((p.account, first, p.next_seq_num - first, p.answered, data))
             if p.requests:
-                p.outcomes.add(p.requests, p.reports, data)
+                p.outcomes.add(p.requests, p.answers, p.reports, data)
                 p.requests = []
+                p.answers = []
             p.first_seq_num = p.next_seq_num
             p.reports = []
             p.answered = 0
