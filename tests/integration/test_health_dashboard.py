@@ -5,6 +5,7 @@ RTES_SCREENSHOTS=DIRECTORY keeps the pictures, for people to look at.
 
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def text(browser: Browser, identity: str) -> str:
     return str(browser.evaluate(f"document.getElementById('{identity}').innerText"))
 
 
+def photograph(browser: Browser, directory: Path, name: str) -> None:
+    picture = Path(os.environ.get("RTES_SCREENSHOTS") or directory) / f"{name}.png"
+    browser.photograph(picture)
+    assert picture.stat().st_size > 20_000
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_shows_the_exchange(traded: Mesh, tmp_path: Path, size: str) -> None:
     with Browser(tmp_path / "profile", *SIZES[size]) as browser:
@@ -42,14 +49,39 @@ def test_the_page_shows_the_exchange(traded: Mesh, tmp_path: Path, size: str) ->
         browser.until("document.querySelectorAll('#latency path').length == 6")
         assert "586.00" in text(browser, "books")
         assert text(browser, "k-open") == "16"
+        assert text(browser, "alerts") == "No alerts."
+        assert "none on record" in text(browser, "deployment")
         for service in traded.services:
             assert f"{service} 0" in text(browser, "services")
-        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert f"{service} 0\t{version('rtes')}\t" in text(browser, "versions")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
         assert browser.errors == []
-        directory = os.environ.get("RTES_SCREENSHOTS")
-        picture = Path(directory or tmp_path) / f"dashboard-{size}.png"
-        browser.photograph(picture)
-        assert picture.stat().st_size > 20_000
+        photograph(browser, tmp_path, f"dashboard-{size}")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_alerts_lead_to_their_runbooks(traded: Mesh, tmp_path: Path, size: str) -> None:
+    record = traded.paths.run_dir / "deployment.json"
+    record.write_text('{"phase": "ROLLED_BACK", "version": "v1.2.3", "phase_started": 1}')
+    traded.kill("matcher")
+    with Browser(tmp_path / "profile", *SIZES[size]) as browser:
+        browser.open(f"{traded.config.http_url}/dashboard")
+        shown = "[...document.querySelectorAll('.alert b')].map(b => b.textContent).join()"
+        wanted = "ExchangeNotReady,DeploymentFailed,ServiceUnhealthy"
+        browser.until(f"{wanted!r}.split(',').every(n => {shown}.includes(n))")
+        assert "pending, fires in" in text(browser, "alerts")
+        assert "matcher 0" in text(browser, "alerts")
+        assert text(browser, "deployment").startswith("v1.2.3 · rolled back")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        photograph(browser, tmp_path, f"alerts-{size}")
+        link = browser.evaluate("document.querySelector('.alert.critical a').href")
+        assert browser.errors == []
+    path = str(link).partition(str(traded.config.exchange.ports["http"]))[2]
+    status, body = traded.get(path)
+    assert (status, b"## What to do" in body) == (200, True)
+    record.unlink()
+    traded.start("matcher")
+    traded.wait_ready()
 
 
 def test_the_page_is_live_and_says_when_nobody_answers(traded: Mesh, tmp_path: Path) -> None:
