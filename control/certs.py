@@ -29,7 +29,7 @@ from rtes.common.tls import (
 from rtes.control.files import replace
 
 CA_DAYS: Final = 3_650
-LEAF_DAYS: Final = 365
+LEAF_LIFE: Final = timedelta(days=365)
 RENEW_DAYS: Final = 30  # `certs status` says so from here on
 CLOCK_SKEW: Final = timedelta(minutes=5)
 USUAL_SANS: Final = ("localhost", "127.0.0.1", "::1")
@@ -53,7 +53,9 @@ def init(config: Config, sans: Sequence[str] = ()) -> list[Path]:
     return made
 
 
-def renew(config: Config, sans: Sequence[str] = ()) -> list[Path]:
+def renew(
+    config: Config, sans: Sequence[str] = (), life: timedelta = LEAF_LIFE
+) -> list[Path]:
     """New keys and certificates for server and client, with the SANs they had and these."""
     _our_own(config)
     directory = _directory(config)
@@ -61,7 +63,7 @@ def renew(config: Config, sans: Sequence[str] = ()) -> list[Path]:
         raise TlsError(f"there is no CA in {directory}; run rtes certs init")
     had = subject_names(read_certificate(directory / "server.crt"))
     wanted = list(dict.fromkeys([*had, *_sans(config, sans)]))
-    return [_issue(directory, "server", wanted), _issue(directory, "client", [])]
+    return [_issue(directory, "server", wanted, life), _issue(directory, "client", [], life)]
 
 
 def status(config: Config) -> list[dict[str, Any]]:
@@ -136,7 +138,9 @@ def _ca(key: _PrivateKey, name: x509.Name) -> x509.Certificate:
     )
 
 
-def _issue(directory: Path, leaf: str, sans: Sequence[str]) -> Path:
+def _issue(
+    directory: Path, leaf: str, sans: Sequence[str], life: timedelta = LEAF_LIFE
+) -> Path:
     ca = read_certificate(directory / "ca.crt")
     pem = read_private(directory / "ca.key").encode()
     ca_key = serialization.load_pem_private_key(pem, None)
@@ -146,7 +150,7 @@ def _issue(directory: Path, leaf: str, sans: Sequence[str]) -> Path:
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = (
         _started(_named(f"rtes-{leaf}"), ca.subject, key)
-        .not_valid_after(datetime.now(UTC) + timedelta(days=LEAF_DAYS))
+        .not_valid_after(datetime.now(UTC) + life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
         .add_extension(authority, critical=False)
