@@ -39,11 +39,25 @@ def _segment(found: Checked, path: Path) -> Checked:
         return found._replace(damage=f"blocks in {path.name} follow a torn one")
     if not found.blocks:
         found = found._replace(first_seq=first_seq_of(path), last_seq=first_seq_of(path) - 1)
-    end = 0
-    for block in blocks.scan(data, found.crc if found.blocks else None):
+    end, whole_to = 0, -1
+    while True:
+        found, end = _blocks(found, path, data, end)
+        torn = len(bytes(data[end:]).rstrip(b"\0"))
+        after = blocks.valid_after(data, end) if torn and not found.damage else None
+        if after is None:
+            break
+        if after != end or end == whole_to:
+            return found._replace(damage=f"{path.name}: byte {end}: damaged, and blocks follow")
+        whole_to = end  # what was torn when we came to it has been written since: go on
+    return found if found.damage else found._replace(segments=found.segments + 1, torn_bytes=torn)
+
+
+def _blocks(found: Checked, path: Path, data: memoryview, end: int) -> tuple[Checked, int]:
+    """What was found up to the first that is no block, from end on, and where that is."""
+    for block in blocks.scan(data, found.crc if found.blocks else None, end):
         if block.first_seq != found.last_seq + 1 or block.epoch < found.epoch:
-            return found._replace(damage=f"{path.name}: byte {end}: block {block.first_seq} "
-                                         f"of epoch {block.epoch} is out of order")  # fmt: skip
+            told = f"block {block.first_seq} of epoch {block.epoch} is out of order"
+            return found._replace(damage=f"{path.name}: byte {end}: {told}"), end
         end = block.end
         found = found._replace(
             blocks=found.blocks + 1,
@@ -52,7 +66,4 @@ def _segment(found: Checked, path: Path) -> Checked:
             epoch=block.epoch,
             epochs=found.epochs + (block.epoch > found.epoch),
         )
-    torn = len(bytes(data[end:]).rstrip(b"\0"))
-    if torn and blocks.valid_after(data, end) is not None:
-        return found._replace(damage=f"{path.name}: byte {end}: damaged, and blocks follow")
-    return found._replace(segments=found.segments + 1, torn_bytes=torn)
+    return found, end

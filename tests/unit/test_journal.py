@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rtes.common import blocks, storage
 from rtes.common.journal import Journal, JournalCorruptError, Reader, segments
+from rtes.common.journal_check import check
 
 
 def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes]:
@@ -135,3 +136,25 @@ def resident_kib(path: Path) -> int:
     lines = Path("/proc/self/smaps").read_text().splitlines()
     at = next(i for i, line in enumerate(lines) if line.endswith(str(path)))
     return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+
+
+@pytest.mark.parametrize("present", [0, 1, 2])
+def test_verify_takes_what_is_being_written_for_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, present: int
+) -> None:
+    """The rest is written between our coming to the end and our looking beyond it."""
+    write(tmp_path, 4)
+    (segment,) = segments(tmp_path)
+    whole = segment.read_bytes()
+    begun = [0, *(b.end for b in blocks.scan(memoryview(whole), 0))][present] + 20
+    segment.write_bytes(whole[:begun] + b"\0" * (len(whole) - begun))
+    look = blocks.valid_after
+
+    def writing(data: memoryview, offset: int) -> int | None:
+        with segment.open("r+b") as file:
+            file.write(whole)
+        return look(data, offset)
+
+    monkeypatch.setattr(blocks, "valid_after", writing)
+    (found,) = check(tmp_path)
+    assert (found.damage, found.blocks, found.torn_bytes) == ("", 4, 0)
