@@ -85,3 +85,11 @@ def test_soak() -> None:
     assert result["orders"] > 0
     assert result["unanswered"] == 0
     assert {"matcher", "snapshotter"} <= {row["process"] for row in result["processes"]}
+
+
+def test_drill() -> None:
+    """One of its breaks, with everything it needs; a release runs them all."""
+    (row,) = bench("drill", "--only", "a bit of an old segment flips")["rows"]
+    assert row["health"].startswith("200 degraded (snapshotter: journal_whole: ")
+    assert (row["alert"], row["state"]) == ("JournalDamaged", "firing")
+    assert row["page_s"] < 10

@@ -2,19 +2,14 @@
 Prometheus reads them.
 """
 
-import json
-import shutil
-import socket
-import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rtes.benchmarks.prometheus import Prometheus
 from rtes.client import Rejected
 from rtes.client.testing import SERVICES, Mesh
 from rtes.services.health.names import HELP
@@ -22,7 +17,6 @@ from rtes.services.health.names import HELP
 from tests.meshes import connect, wait_for
 
 pytestmark = pytest.mark.mesh
-RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules.yml"
 
 
 @pytest.fixture(scope="module")
@@ -103,63 +97,19 @@ def test_every_metric_is_in_the_list_of_names(traded: Mesh) -> None:
     assert seen == set(HELP) - absent
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
-def prometheus(traded: Mesh, tmp_path: Path) -> Iterator[str]:
-    """A real Prometheus that scrapes the exchange with the shipped rules; its address."""
-    exchange = traded.config.exchange
-    target = f"{exchange.host}:{exchange.ports['http']}"
-    (tmp_path / "prometheus.yml").write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(RULES)],
-                "scrape_configs": [
-                    {"job_name": "rtes", "static_configs": [{"targets": [target]}]}
-                ],
-            }
-        )
-    )
-    address = f"127.0.0.1:{free_port()}"
-    binary = shutil.which("prometheus")
-    assert binary, "Debian package prometheus is missing; .ci/run installs it"
-    process = subprocess.Popen(
-        [
-            binary, f"--config.file={tmp_path}/prometheus.yml",
-            f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}",
-        ],
-        stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
+def prometheus(traded: Mesh, tmp_path: Path) -> Iterator[Prometheus]:
+    """A real Prometheus that scrapes the exchange with the shipped rules."""
+    with Prometheus(traded.config, tmp_path) as running:
+        yield running
 
 
-def query(address: str, expression: str) -> list[Any]:
-    url = f"{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            result: list[Any] = json.load(answer)["data"]["result"]
-            return result
-    except OSError:
-        return []
-
-
-def test_a_real_prometheus_scrapes_a_running_exchange(prometheus: str) -> None:
-    wait_for(lambda: query(prometheus, 'up{job="rtes"} == 1') != [], 30)
-    wait_for(lambda: query(prometheus, 'rtes_orders_total{outcome="taken"} == 5') != [])
-    wait_for(lambda: query(prometheus, "rtes:order_ack_seconds:p99_5m") != [])
+def test_a_real_prometheus_scrapes_a_running_exchange(prometheus: Prometheus) -> None:
+    query = prometheus.query
+    wait_for(lambda: query('up{job="rtes"} == 1') != [], 30)
+    wait_for(lambda: query('rtes_orders_total{outcome="taken"} == 5') != [])
+    wait_for(lambda: query("rtes:order_ack_seconds:p99_5m") != [])
     time.sleep(2)  # two evaluations of every rule
-    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=5) as answer:
-        groups = json.load(answer)["data"]["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
+    rules = prometheus.rules()
     assert [r["name"] for r in rules if r["health"] != "ok"] == []
     assert [r["name"] for r in rules if r.get("state") == "firing"] == []
