@@ -3,12 +3,12 @@
 A stage is a command like any other: sequenced, journaled and replayed, so it is latched over
 every restart until it is lifted. It goes straight to the gateway: neither health nor supervisord
 need run, and a full disk holds up neither it nor its record. Only the throttle changes no outcome
-and is not sequenced: it is an empty file that gateways look for. Cancels pass at every stage.
+and is not sequenced: it is an empty file that gateways look for. Cancels pass at every stage, and
+without new orders nothing trades, so a halt is what cancel-only is.
 """
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -16,6 +16,7 @@ from rtes.client.blocking import Client
 from rtes.client.errors import RtesError
 from rtes.common.config import Config
 from rtes.common.enums import PartyAction
+from rtes.common.errors import OperatorError
 from rtes.common.messages import PartyActionReport, PartyActionRequest
 from rtes.common.paths import Paths
 from rtes.control.cli_common import Operator, operator
@@ -28,8 +29,9 @@ TIMEOUT_S: Final = 20.0
 STAGES: Final = {
     "throttle": "every session has a share of its message rate (session.throttled_share)",
     "cancel-only": "no symbol takes orders; cancels pass",
+    "halt": "no symbol takes orders or trades; cancels pass",
     "mass-cancel": "no symbol takes orders, and every open order is canceled",
-    "stop": "no symbol takes orders, and all services stop; open orders stay in the journal",
+    "stop": "no symbol takes orders, a snapshot is made, and all services stop",
     "resume": "every symbol takes orders again",
 }
 
@@ -41,15 +43,6 @@ def switch_all(config: Config, account: str, action: PartyAction) -> int:
     with Client.connect(account, config=config, timeout_s=TIMEOUT_S) as client:
         reports = client.ask(PartyActionRequest(client.next_id(), action))
         return sum(r.total_affected_orders for r in reports if isinstance(r, PartyActionReport))
-
-
-@contextlib.contextmanager
-def _whatever_happens(what: str) -> Iterator[None]:
-    """A stop goes on where a part of it cannot be done."""
-    try:
-        yield
-    except (RtesError, OSError) as error:
-        print(f"emergency stop goes on without {what}: {error}", file=sys.stderr)
 
 
 def _apply(config: Config, account: str, stage: str) -> Callable[[], Any]:
@@ -66,9 +59,17 @@ def _apply(config: Config, account: str, stage: str) -> Callable[[], Any]:
         return switch_all(config, account, actions.get(stage, PartyAction.SUSPEND))
 
     def stop() -> int:
-        with _whatever_happens("suspending the symbols"):
+        """Goes on where a part of it cannot be done."""
+        suspended = True
+        try:
             switch()
-        stop_services(Supervisor())
+        except (RtesError, OSError) as error:
+            suspended = False
+            print(f"the stop goes on without suspending the symbols: {error}", file=sys.stderr)
+        if not stop_services(Supervisor()):
+            if not suspended:
+                raise OperatorError("no gateway and no supervisord answers: nothing was stopped")
+            print("no supervisord runs here, so no service was ended", file=sys.stderr)
         return 0
 
     return {"stop": stop, "throttle": throttle}.get(stage, switch)
@@ -96,9 +97,10 @@ def emergency(op: Operator, stage: str, account: str) -> None:
     """Stop the whole exchange, or let it trade again.
 
     throttle: within half a second every session may send a tenth of its messages, cancels pass
-    (session.throttled_share). cancel-only: no symbol takes orders, cancels pass. mass-cancel: every
-    open order is canceled, too. stop: all services stop as well, open orders stay in the journal.
-    It holds, over restarts, until resume. --reason is required: the audit log keeps it.
+    (session.throttled_share). cancel-only, or halt: no symbol takes orders and so none trades,
+    cancels pass. mass-cancel: every open order is canceled, too. stop: a snapshot is made and
+    all services stop; open orders stay. It holds, over restarts, until resume. --reason is
+    required: the audit log keeps it.
 
     For one account, session or symbol see `rtes kill`."""
     if not op.reason.strip():

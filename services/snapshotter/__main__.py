@@ -6,7 +6,7 @@ Exit code: 64 configuration.
 import os
 import sys
 
-from rtes.common import feed, service
+from rtes.common import feed, logs, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.services.snapshotter import shell
 from rtes.services.snapshotter.core import FEED
@@ -23,6 +23,8 @@ def main() -> int:
     feeds = [start.paths.socket(f"feed{start.shard}")]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
     start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
+    core.end()
+    logs.write(core.vitals().events)
     sockets.close()
     return 0
 

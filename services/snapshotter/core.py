@@ -117,6 +117,11 @@ class SnapshotterCore:
             self._next_ns = now_ns + self._interval_ns
             self._try_to_save(now_ns)
 
+    def end(self) -> None:
+        """An orderly end: what was executed is saved, so the next start replays none of it."""
+        if self._at.seq > self._saved.seq:
+            self._try_to_save(0)
+
     def _try_to_save(self, now_ns: int) -> None:
         try:
             self._save(self._at, self._time_ns, self._replicas.parts())
