@@ -7,7 +7,6 @@ hidden quantity and accounts are invisible. Subscribe, then ask for a snapshot (
 then apply what has a higher rpt_seq; after a gap ask for the missing (ApplicationMessageRequest).
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -192,8 +191,3 @@ decode_query = msgspec.msgpack.Decoder(MarketDataQuery).decode
 def topic_of(channel: str, symbol: str) -> bytes:
     """What to subscribe to. ZeroMQ matches prefixes: compare the whole topic on receipt."""
     return f"{channel}.{symbol}".encode()
-
-
-def batch(messages: Iterable[bytes]) -> bytes:
-    """One frame of messages that are encoded already."""
-    return encode([msgspec.Raw(message) for message in messages])

@@ -15,7 +15,6 @@ from rtes.common.marketdata import (
     HEARTBEAT_INTERVAL_NS,
     REQUEST_BYTES_MAX,
     MarketDataRequest,
-    batch,
     decode_query,
     encode,
     topic_of,
@@ -43,7 +42,7 @@ class MarketDataCore:
         self._replica = Replica(engine)
         self.business = Business(instruments)
         self._epoch = 0
-        self._markets = {i.symbol: Market(i.symbol) for i in instruments}
+        self._markets = {i.symbol: Market(engine.books[i.symbol]) for i in instruments}
         self._topics = {
             topic_of(channel, symbol): (channel, market)
             for symbol, market in self._markets.items()
@@ -87,8 +86,13 @@ class MarketDataCore:
 
     def _executed(self, events: list[Event], time_ns: int, touched: dict[str, Market]) -> None:
         """Give one command's events to the markets they are about."""
-        by_symbol: dict[str, list[Event]] = {}
         self.business.executed(events)
+        if len(events) == 1:  # most commands: spare them the sorting by symbol
+            symbol = events[0][1].symbol
+            market = touched[symbol] = self._markets[symbol]
+            market.executed(events, time_ns)
+            return
+        by_symbol: dict[str, list[Event]] = {}
         for event in events:
             by_symbol.setdefault(event[1].symbol, []).append(event)
         for symbol, about in by_symbol.items():
@@ -111,8 +115,9 @@ class MarketDataCore:
         """What is to be published now: one frame per topic with all its new messages."""
         for market in self._touched.values():
             for stream in market.streams.values():
-                if messages := stream.take():
-                    self._publish(stream.topic, batch(messages), now_ns)
+                frame = stream.take()
+                if frame is not None:
+                    self._publish(stream.topic, frame, now_ns)
         self._touched.clear()
         outbox, self._outbox = self._outbox, []
         return outbox
@@ -164,4 +169,4 @@ class MarketDataCore:
 
 
 def _reject(symbol: str, channel: str, reason: str) -> bytes:
-    return batch([encode(("Y", symbol, channel, reason))])
+    return encode([("Y", symbol, channel, reason)])

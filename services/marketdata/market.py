@@ -2,19 +2,14 @@
 
 Invariants: messages are a function of the blocks alone, so every publisher numbers alike; what is
 not shown (stops, hidden quantity, accounts) is never told. Trades and orders are told per command,
-levels and top of book per block.
+levels and top of book per block, as the replica's book has them then.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from rtes.common.enums import (
-    Channel,
-    MdEntryType,
-    MdUpdateAction,
-    SecurityTradingStatus,
-)
-from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, batch, encode
+from rtes.common.enums import Channel, SecurityTradingStatus, Side
+from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, encode
 from rtes.services.marketdata.replica import (
     R_EXEC_TYPE,
     R_LAST_PX,
@@ -23,22 +18,28 @@ from rtes.services.marketdata.replica import (
     R_SIDE,
     R_TRD_MATCH_ID,
 )
-from rtes.services.marketdata.shown import CHANGE, DELETE, NEW, Level, ShownOrders
+from rtes.services.marketdata.shown import BID, CHANGE, DELETE, NEW, OFFER, ShownOrders
 from rtes.services.marketdata.streams import Stream, snapshot_frames
+from rtes.services.matcher.book import Book
 from rtes.services.matcher.reporter import REMOVED, TRADE, Event
 
+Level = tuple[int, int, int]  # price in ticks, shown lots, orders
+SIDES: Final = ((BID, str(Side.BUY)), (OFFER, str(Side.SELL)))
 NO_LEVEL: Level = (0, 0, 0)
 
 
 class Market:
-    """One instrument's streams and the state they have told."""
+    """One instrument's streams and the state they have told. book is the replica's."""
 
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
+    def __init__(self, book: Book) -> None:
+        self.symbol = symbol = book.symbol
+        self._book = book
         numbered = (c for c in Channel if c is not Channel.CONFLATED)
         self.streams = {channel: Stream(channel, symbol) for channel in numbered}
         self._orders = ShownOrders()
-        self._depth: dict[MdEntryType, list[Level]] = {side: [] for side in MdEntryType}
+        self._trades = self.streams[Channel.TRADES]
+        self._changes = self.streams[Channel.ORDERS]
+        self._depth: dict[str, list[Level]] = {BID: [], OFFER: []}
         self._top: tuple[int, ...] = (*NO_LEVEL, *NO_LEVEL, 0)  # TopOfBook after symbol
         self._last_trade: list[tuple[Any, ...]] = []
         self._status: tuple[int, int] = (SecurityTradingStatus.READY_TO_TRADE, 0)
@@ -51,10 +52,10 @@ class Market:
             if report[R_EXEC_TYPE] == TRADE and report[R_LIQUIDITY] == REMOVED:
                 price, qty, side = report[R_LAST_PX], report[R_LAST_QTY], report[R_SIDE]
                 trade = (price, qty, side, report[R_TRD_MATCH_ID], time_ns)
-                self.streams[Channel.TRADES].add(trade)
+                self._trades.add(trade)
                 self._last_trade = [trade]
         for change in self._orders.update(events):
-            self.streams[Channel.ORDERS].add((*change, time_ns))
+            self._changes.add((*change, time_ns))
 
     def trading_status(self, status: SecurityTradingStatus, time_ns: int) -> None:
         """Trading was halted or resumed."""
@@ -65,8 +66,8 @@ class Market:
         """Tell how levels and top differ from what was told last; True when the top does."""
         self._time_ns = time_ns
         best: list[int] = []
-        for entry, side in self._orders.sides.items():
-            before, now = self._depth[entry], side.best(DEPTH_LEVELS)
+        for entry, side in SIDES:
+            before, now = self._depth[entry], self._book.depth(side, DEPTH_LEVELS)
             if before != now:
                 self._depth[entry] = now
                 for action, position, level in level_changes(before, now):
@@ -95,7 +96,7 @@ class Market:
         for stream, (epoch, rpt_seq) in zip(self.streams.values(), numbers, strict=True):
             stream.epoch, stream.rpt_seq = epoch, rpt_seq
         self._orders.restore(orders)
-        self._depth = {e: s.best(DEPTH_LEVELS) for e, s in self._orders.sides.items()}
+        self._depth = {entry: self._book.depth(side, DEPTH_LEVELS) for entry, side in SIDES}
         self._top, self._status = tuple(top), (status[0], status[1])
         self._last_trade = [tuple(trade) for trade in last_trade]
 
@@ -109,7 +110,7 @@ class Market:
         """The frame that tells the top as it is now."""
         top = self.streams[Channel.TOP]
         stamp = (TAG_OF[Channel.CONFLATED], top.epoch, top.rpt_seq, self.symbol)
-        return batch([encode((*stamp, *self._top))])
+        return encode([(*stamp, *self._top)])
 
     def snapshot(self, channel: Channel) -> list[bytes]:
         """Frames of the channel's state."""
@@ -139,15 +140,14 @@ class Market:
 
 def level_changes(
     before: Sequence[Level], now: Sequence[Level]
-) -> list[tuple[MdUpdateAction, int, Level]]:
+) -> list[tuple[str, int, Level]]:
     """(action, position, level) that lead from one side to the other, deletions first."""
     prices = {level[0] for level in now}
     old = {level[0]: level for level in before}
-    changes = [
-        (DELETE, position, (level[0], 0, 0))
-        for position, level in enumerate(before, start=1)
-        if level[0] not in prices
-    ]
+    changes: list[tuple[str, int, Level]] = []
+    for position, level in enumerate(before, start=1):
+        if level[0] not in prices:
+            changes.append((DELETE, position, (level[0], 0, 0)))
     for position, level in enumerate(now, start=1):
         known = old.get(level[0])
         if known is None:

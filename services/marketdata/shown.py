@@ -1,66 +1,45 @@
 """The orders of one instrument as far as the public sees them, and how a command changed them.
 
 Invariants: holds exactly the resting orders, those of a level in the order of its queue; an order
-that lost its priority goes and comes again. Levels are the sums of the orders.
+that lost its priority goes and comes again.
 """
 
-from bisect import bisect_left, insort
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from rtes.common.enums import MdEntryType, MdUpdateAction, Side
+from rtes.common.enums import MdEntryType, MdUpdateAction
 from rtes.common.invariant import invariant
 from rtes.services.marketdata.replica import R_EXEC_TYPE, R_LAST_QTY, R_LIQUIDITY
 from rtes.services.matcher.orders import RESTING, Order
 from rtes.services.matcher.reporter import ADDED, TRADE, Event
+from rtes.services.matcher.stops import BUY
 
-Level = tuple[int, int, int]  # price in ticks, shown lots, orders
-OrderChange = tuple[MdUpdateAction, MdEntryType, int, int, int]  # OrderEntry's, without the time
-NEW, CHANGE, DELETE = MdUpdateAction.NEW, MdUpdateAction.CHANGE, MdUpdateAction.DELETE
-ENTRY_OF: Final = {Side.BUY.value: MdEntryType.BID, Side.SELL.value: MdEntryType.OFFER}
+OrderChange = tuple[Any, ...]  # OrderEntry's fields after symbol, without the time
+# plain strings: an enum's member takes longer to encode than all the rest of its message
+NEW: Final = str(MdUpdateAction.NEW)
+CHANGE: Final = str(MdUpdateAction.CHANGE)
+DELETE: Final = str(MdUpdateAction.DELETE)
+BID: Final = str(MdEntryType.BID)
+OFFER: Final = str(MdEntryType.OFFER)
 
 
-class Shown(NamedTuple):
+class Shown:
     """One resting order. order_qty is never told: it decides what a replace does to priority."""
 
-    entry: MdEntryType
-    price: int
-    qty: int
-    order_qty: int
+    __slots__ = ("entry", "order_qty", "price", "qty")
 
-
-class ShownSide:
-    """The levels of one side, best first."""
-
-    def __init__(self, sign: int) -> None:
-        self._sign = sign  # -1 for bids: the best key is the smallest
-        self._keys: list[int] = []
-        self._levels: dict[int, tuple[int, int]] = {}  # by price: shown lots, orders
-
-    def add(self, price: int, qty: int, orders: int) -> None:
-        """Change a level by so many lots and orders."""
-        level = self._levels.get(price)
-        if level is None:
-            insort(self._keys, self._sign * price)
-            level = (0, 0)
-        qty, orders = level[0] + qty, level[1] + orders
-        if orders:
-            self._levels[price] = (qty, orders)
-        else:
-            invariant(qty == 0, "a level without orders shows a quantity")
-            del self._levels[price]
-            del self._keys[bisect_left(self._keys, self._sign * price)]
-
-    def best(self, levels: int) -> list[Level]:
-        """The best levels."""
-        prices = [self._sign * key for key in self._keys[:levels]]
-        return [(price, *self._levels[price]) for price in prices]
+    def __init__(self, entry: str, price: int, qty: int, order_qty: int) -> None:
+        self.entry = entry
+        self.price = price
+        self.qty = qty
+        self.order_qty = order_qty
 
 
 class ShownOrders:
     """The resting orders of one instrument by order_id."""
 
+    __slots__ = ("_orders",)
+
     def __init__(self) -> None:
-        self.sides = {MdEntryType.BID: ShownSide(-1), MdEntryType.OFFER: ShownSide(1)}
         self._orders: dict[int, Shown] = {}
 
     def entries(self) -> list[OrderChange]:
@@ -69,52 +48,51 @@ class ShownOrders:
         return [(NEW, o.entry, order_id, o.price, o.qty) for order_id, o in orders]
 
     def state(self) -> list[tuple[Any, ...]]:
-        """Rows of (order_id, *Shown), in order."""
-        return [(order_id, *order) for order_id, order in self._orders.items()]
+        """Rows of (order_id, entry, price, qty, order_qty), in order."""
+        orders = self._orders.items()
+        return [(order_id, o.entry, o.price, o.qty, o.order_qty) for order_id, o in orders]
 
     def restore(self, rows: list[list[Any]]) -> None:
-        for order_id, entry, price, qty, order_qty in rows:
-            side = MdEntryType(entry)
-            self._orders[order_id] = Shown(side, price, qty, order_qty)
-            self.sides[side].add(price, qty, 1)
+        for order_id, *row in rows:
+            self._orders[order_id] = Shown(*row)
 
     def update(self, events: list[Event]) -> list[OrderChange]:
         """How the command that did this changed the orders shown."""
         changes: list[OrderChange] = []
+        if len(events) == 1:  # most commands: no trade, so nothing was filled
+            order = events[0][1]
+            if self._settle(order, 0, changes):
+                changes.append(self._place(order))
+            return changes
         placed: dict[int, Order] = {}
         for order_id, (order, filled) in _touched(events).items():
-            before = self._orders.get(order_id)
-            if order.state != RESTING:
-                if before is not None:
-                    changes.append(self._remove(order_id, before))
-            elif before is None:
+            if self._settle(order, filled, changes):
                 placed[order_id] = order
-            elif _lost_priority(before, order, filled):
-                changes.append(self._remove(order_id, before))
-                placed[order_id] = order
-            elif before.qty != order.shown or before.order_qty != order.order_qty:
-                changes += self._change(order, before)
         changes += [self._place(order) for order in in_queue_order(placed)]
         return changes
 
+    def _settle(self, order: Order, filled: int, changes: list[OrderChange]) -> bool:
+        """Tell what became of an order where it stood; True when it is to be placed anew."""
+        order_id = order.order_id
+        before = self._orders.get(order_id)
+        if before is None:
+            return order.state == RESTING
+        if order.state != RESTING or _lost_priority(before, order, filled):
+            del self._orders[order_id]
+            changes.append((DELETE, before.entry, order_id, before.price, 0))
+            return order.state == RESTING
+        shown = order.shown
+        before.order_qty = order.order_qty
+        if before.qty != shown:  # else at most what is hidden changed
+            before.qty = shown
+            changes.append((CHANGE, before.entry, order_id, before.price, shown))
+        return False
+
     def _place(self, order: Order) -> OrderChange:
-        entry = ENTRY_OF[order.side]
-        self._orders[order.order_id] = Shown(entry, order.price, order.shown, order.order_qty)
-        self.sides[entry].add(order.price, order.shown, 1)
-        return NEW, entry, order.order_id, order.price, order.shown
-
-    def _change(self, order: Order, before: Shown) -> list[OrderChange]:
-        now = before._replace(qty=order.shown, order_qty=order.order_qty)
-        self._orders[order.order_id] = now
-        if now.qty == before.qty:
-            return []  # only what is hidden changed
-        self.sides[now.entry].add(now.price, now.qty - before.qty, 0)
-        return [(CHANGE, now.entry, order.order_id, now.price, now.qty)]
-
-    def _remove(self, order_id: int, before: Shown) -> OrderChange:
-        del self._orders[order_id]
-        self.sides[before.entry].add(before.price, -before.qty, -1)
-        return DELETE, before.entry, order_id, before.price, 0
+        entry = BID if order.side == BUY else OFFER
+        order_id, price, shown = order.order_id, order.price, order.shown
+        self._orders[order_id] = Shown(entry, price, shown, order.order_qty)
+        return NEW, entry, order_id, price, shown
 
 
 def _touched(events: list[Event]) -> dict[int, tuple[Order, int]]:

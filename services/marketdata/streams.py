@@ -1,13 +1,12 @@
 """One channel of one symbol: numbers its messages and keeps them for retransmission. Pure.
 
 Invariants: rpt_seq is gapless and starts at 1 in each epoch; the last RETRANSMIT_MESSAGES_MAX
-messages of the epoch are kept, as the bytes that were published. A snapshot is made once, however
+messages of the epoch are kept, in the frames that were published. A snapshot is made once, however
 many subscribers ask for it, until the next message.
 """
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 from rtes.common.enums import Channel
@@ -15,14 +14,21 @@ from rtes.common.marketdata import (
     BATCH_ENTRIES_MAX,
     RETRANSMIT_MESSAGES_MAX,
     TAG_OF,
-    batch,
     encode,
     topic_of,
 )
+from rtes.common.records import decode
+
+Message = tuple[Any, ...]  # as published, with its type in front
 
 
 class Stream:
     """Numbered messages of one topic."""
+
+    __slots__ = (
+        "_kept", "_kept_count", "_snapshot", "_tag", "_unsent", "channel", "epoch", "rpt_seq",
+        "symbol", "topic",
+    )  # fmt: skip
 
     def __init__(self, channel: Channel, symbol: str) -> None:
         self.channel = channel
@@ -31,8 +37,9 @@ class Stream:
         self.epoch = 0
         self.rpt_seq = 0
         self._tag = TAG_OF[channel]
-        self._unsent: list[bytes] = []
-        self._kept: deque[bytes] = deque(maxlen=RETRANSMIT_MESSAGES_MAX)
+        self._unsent: list[Message] = []
+        self._kept: deque[tuple[int, bytes]] = deque()  # messages in a frame, the frame
+        self._kept_count = 0
         self._snapshot: list[bytes] | None = None
 
     def restart(self, epoch: int) -> None:
@@ -40,35 +47,45 @@ class Stream:
         self.epoch = epoch
         self.rpt_seq = 0
         self._kept.clear()
+        self._kept_count = 0
         self._snapshot = None
 
     def add(self, fields: tuple[Any, ...]) -> None:
         """The next message; fields are those after symbol."""
-        self.rpt_seq += 1
-        message = encode((self._tag, self.epoch, self.rpt_seq, self.symbol, *fields))
-        self._kept.append(message)
-        self._unsent.append(message)
+        self.rpt_seq = rpt_seq = self.rpt_seq + 1
+        self._unsent.append((self._tag, self.epoch, rpt_seq, self.symbol, *fields))
         self._snapshot = None
 
-    def take(self) -> list[bytes]:
-        """What was added and not yet taken."""
-        unsent, self._unsent = self._unsent, []
-        return unsent
+    def take(self) -> bytes | None:
+        """One frame of what was added and not yet taken; None when nothing was."""
+        unsent = self._unsent
+        if not unsent:
+            return None
+        self._unsent = []
+        frame, count = encode(unsent), len(unsent)
+        kept = self._kept
+        kept.append((count, frame))
+        self._kept_count += count
+        while self._kept_count - kept[0][0] >= RETRANSMIT_MESSAGES_MAX:
+            self._kept_count -= kept.popleft()[0]
+        return frame
 
     def heartbeat(self) -> bytes:
         """The frame that tells the last rpt_seq."""
-        return batch([encode(("0", self.epoch, self.rpt_seq, self.symbol, self.channel))])
+        return encode([("0", self.epoch, self.rpt_seq, self.symbol, self.channel)])
 
     def retransmit(self, epoch: int, begin: int) -> list[bytes] | None:
         """Frames with the messages from begin on; None when they are not kept."""
-        skipped = begin - (self.rpt_seq - len(self._kept) + 1)
-        if epoch != self.epoch or skipped < 0:
+        count = self._kept_count + len(self._unsent)
+        skipped = begin - (self.rpt_seq - count + 1)
+        if epoch != self.epoch or skipped < max(0, count - RETRANSMIT_MESSAGES_MAX):
             return None
-        wanted = list(islice(self._kept, skipped, None))
+        kept = [message for _, frame in self._kept for message in decode(frame)]
+        wanted = [*kept, *self._unsent][skipped:]
         if not wanted:
             return [self.heartbeat()]
         starts = range(0, len(wanted), BATCH_ENTRIES_MAX)
-        return [batch(wanted[start : start + BATCH_ENTRIES_MAX]) for start in starts]
+        return [encode(wanted[start : start + BATCH_ENTRIES_MAX]) for start in starts]
 
     def snapshot(self, entries: Callable[[], list[tuple[Any, ...]]]) -> list[bytes]:
         """Frames of a snapshot at rpt_seq; entries gives the fields, as for add."""

@@ -111,8 +111,10 @@ class Book:
 
     def depth(self, side: str, levels: int) -> list[tuple[int, int, int]]:
         """(price, shown quantity, orders) of the best levels of side "1" or "2"."""
-        of = self.bids if side == BUY else self.asks
-        return [(v.price, v.shown, v.count) for v in of.ordered()[:levels]]
+        ladder = self.bids.ladder if side == BUY else self.asks.ladder
+        best = ladder[-levels:]
+        best.reverse()
+        return [(level.price, level.shown, level.count) for level in best]
 
     def take_triggered(self) -> Order | None:
         """Remove and return the next stop that the last trade triggers: buys first."""

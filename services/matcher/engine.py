@@ -349,7 +349,7 @@ class Engine:
         """What happened to orders since the last call, in order, and the notices since then."""
         events, self._reporter.events = self._reporter.events, []
         notices = self._notices[self._noticed :]
-        self._noticed += len(notices)
+        self._noticed = len(self._notices)
         return events or [], notices
 
     def open_orders(self) -> list[Order]:

@@ -11,7 +11,7 @@ from rtes.client import marketdata as client_marketdata
 from rtes.client.marketdata import Source
 from rtes.client.pace import BEHIND_NS_MAX, GAPS_NS, Pace
 from rtes.client.testing import SERVICES, Mesh
-from rtes.common.marketdata import ConflatedTop, TopOfBook, batch, encode
+from rtes.common.marketdata import ConflatedTop, TopOfBook, encode
 from rtes.common.sockets import Sockets
 
 from tests.hostile.peers import PX
@@ -89,7 +89,7 @@ def publish(sockets: Sockets, symbols: list[str], first: int, last: int) -> None
     for rpt_seq in range(first, last + 1):
         for symbol in symbols:
             fields = ("XT", 1, rpt_seq, symbol, PX, 1, "1", rpt_seq, time.time_ns())
-            sockets.send(1, b"trades." + symbol.encode(), batch([encode(fields)]))
+            sockets.send(1, b"trades." + symbol.encode(), encode([fields]))
 
 
 def test_what_waits_for_a_subscriber_is_bounded_and_four_gaps_mark_it(

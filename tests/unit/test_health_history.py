@@ -9,7 +9,6 @@ from rtes.common.marketdata import (
     MarketDataRequest,
     PriceLevel,
     SnapshotFullRefresh,
-    batch,
     encode,
 )
 from rtes.common.refdata import Instrument
@@ -86,12 +85,12 @@ def test_books_are_those_of_the_snapshots() -> None:
     wanted = [msgspec.msgpack.decode(r, type=MarketDataRequest) for _, r in books.requests()]
     assert {(w.symbol, w.channel) for w in wanted} == {("AAPL", "depth"), ("AAPL", "trades")}
     assert books.tree()[0]["known"] is False
-    head = encode(SnapshotFullRefresh(1, 9, "AAPL", Channel.DEPTH, 2, 0))
+    head = SnapshotFullRefresh(1, 9, "AAPL", Channel.DEPTH, 2, 0)
     rows = [
-        encode(PriceLevel(1, 9, "AAPL", "0", side, 1, price, size, 3, 0))  # type: ignore[arg-type]
+        PriceLevel(1, 9, "AAPL", "0", side, 1, price, size, 3, 0)  # type: ignore[arg-type]
         for side, price, size in (("0", 58_500, 7), ("1", 58_600, 8))
     ]
-    books.take(batch([head, *rows]))
+    books.take(encode([head, *rows]))
     (book,) = books.tree()
     assert book["bids"] == [["585.00", 7, 3]]
     assert book["offers"] == [["586.00", 8, 3]]
@@ -100,7 +99,7 @@ def test_books_are_those_of_the_snapshots() -> None:
 
 def test_what_is_no_snapshot_of_ours_is_passed_over() -> None:
     books = Books([Instrument(symbol="AAPL", reference_price=1)])
-    other = encode(SnapshotFullRefresh(1, 9, "MSFT", Channel.DEPTH, 0, 0))
-    for frame in (b"", b"\xc1", batch([]), batch([other])):
+    other = SnapshotFullRefresh(1, 9, "MSFT", Channel.DEPTH, 0, 0)
+    for frame in (b"", b"\xc1", encode([]), encode([other])):
         books.take(frame)
     assert books.tree()[0]["known"] is False
