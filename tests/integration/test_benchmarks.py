@@ -93,3 +93,11 @@ def test_drill() -> None:
     assert row["health"].startswith("200 degraded (snapshotter: journal_whole: ")
     assert (row["alert"], row["state"]) == ("JournalDamaged", "firing")
     assert row["page_s"] < 10
+
+
+def test_emergency() -> None:
+    result = bench("emergency", "--repetitions", "1")
+    for way in ("rtes_emergency", "sent"):
+        assert result[way]["refused"] > 0
+        assert result[way]["cancels"] > 20
+        assert result[way]["cancels_refused"] == 0
