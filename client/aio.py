@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import zmq
-from rtes.client.connection import Connection
+from rtes.client.connection import Connection, reach
 from rtes.client.credentials import Credentials
 from rtes.client.errors import NotConnected, Rejected, TimedOut
 from rtes.client.orders import Order, Position
@@ -26,9 +26,8 @@ from rtes.client.requests import (
 )
 from rtes.client.session import Session
 from rtes.common import messages as m
-from rtes.common.config import Config, running
+from rtes.common.config import Config
 from rtes.common.enums import CancelOnDisconnect, Side
-from rtes.common.paths import Paths
 
 TICK_S: Final = 0.1
 REPORTS_KEPT: Final = 100_000  # for a reports() that is not read
@@ -66,13 +65,7 @@ class AsyncClient:
         timeout_s: float = 5.0,
     ) -> "AsyncClient":
         """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
-        if config is None and (credentials is None or endpoint is None):
-            config = running(profile)
-        if config is not None:
-            if credentials is None and config.security.curve:
-                credentials = Credentials.of(account, Paths(config))
-            endpoint = endpoint or config.exchange.orders_endpoint
-        assert endpoint is not None
+        endpoint, credentials = reach(account, profile, config, credentials, endpoint)
         session = Session(account, heart_bt_int, cancel_on_disconnect)
         client = cls(session, endpoint, credentials, timeout_s)
         try:

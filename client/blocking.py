@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import zmq
-from rtes.client.connection import Connection
+from rtes.client.connection import Connection, reach
 from rtes.client.credentials import Credentials
 from rtes.client.errors import NotConnected, Rejected, TimedOut
 from rtes.client.marketdata import MarketData, sources_of
@@ -29,9 +29,8 @@ from rtes.client.requests import (
 )
 from rtes.client.session import Session
 from rtes.common import messages as m
-from rtes.common.config import Config, running
+from rtes.common.config import Config
 from rtes.common.enums import CancelOnDisconnect, Side
-from rtes.common.paths import Paths
 
 WATCH_NS: Final = 50_000_000  # between two looks at the connection
 POLL_S: Final = 0.1
@@ -43,18 +42,16 @@ class Client:
 
     def __init__(
         self,
-        credentials: Credentials | None,
-        config: Config,
         session: Session,
+        endpoint: str,
+        credentials: Credentials | None,
         on_report: OnReport | None,
         timeout_s: float,
-        endpoint: str | None = None,
     ) -> None:
         """Use Client.connect."""
         self.account = session.name
         self.credentials = credentials
-        self.config = config
-        self.endpoint = endpoint or config.exchange.orders_endpoint
+        self.endpoint = endpoint
         self._session = session
         self._on_report = on_report
         self._timeout_s = timeout_s
@@ -78,11 +75,9 @@ class Client:
         timeout_s: float = 5.0,
     ) -> "Client":
         """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
-        config = config or running(profile)
-        if credentials is None and config.security.curve:
-            credentials = Credentials.of(account, Paths(config))
+        endpoint, credentials = reach(account, profile, config, credentials, endpoint)
         session = Session(account, heart_bt_int, cancel_on_disconnect)
-        client = cls(credentials, config, session, on_report, timeout_s, endpoint)
+        client = cls(session, endpoint, credentials, on_report, timeout_s)
         session.logon(time.time_ns())
         try:
             client._until(lambda: session.logged_on or session.refused is not None, "logon")

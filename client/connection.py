@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import zmq
 from rtes.client.credentials import Credentials
+from rtes.common.config import Config, running
+from rtes.common.paths import Paths
 from zmq.utils.monitor import recv_monitor_message
 
 LINGER_MS: Final = 500
@@ -23,6 +25,25 @@ _WATCHED: Final = (
     | _REFUSED[1]
     | _REFUSED[2]
 )
+
+
+def reach(
+    account: str,
+    profile: str,
+    config: Config | None,
+    credentials: Credentials | None,
+    endpoint: str | None,
+) -> tuple[str, Credentials | None]:
+    """A gateway's endpoint and the account's keys. Who gives both needs no configuration; else
+    they are those of the exchange that runs here. Raises ConfigError, RtesError."""
+    if config is None and (credentials is None or endpoint is None):
+        config = running(profile)
+    if config is not None:
+        if credentials is None and config.security.curve:
+            credentials = Credentials.of(account, Paths(config))
+        endpoint = endpoint or config.exchange.orders_endpoint
+    assert endpoint is not None
+    return endpoint, credentials
 
 
 def open_socket(endpoint: str, credentials: Credentials | None, context: Any) -> Any:

@@ -3,12 +3,9 @@
     with Mesh(tmp_path) as mesh:
         client = Client.connect("DEMO1", config=mesh.config)
 
-The harness takes health's place on its socket, so it knows when each service is ready; with
-"health" among the services that is asked over HTTP instead. It starts without supervisord: what
-is killed stays dead until `start`. Of a mesh with several of a service, the first is called by the
-service's name and the second SERVICE1, as by supervisord:
-
-    Mesh(tmp_path, mesh={"gateways": 2, "risk_shards": 2, "matcher_shards": 2})
+The harness takes health's place on its socket, or asks it over HTTP when "health" is among the
+services. What is killed stays dead until `start`. `mesh={"matcher_shards": 2}` gives several; the
+second is called matcher1, as by supervisord.
 """
 
 import json

@@ -34,10 +34,14 @@ implementation against them.
 
 ## Transport
 
-- Orders and reports: a DEALER socket to the gateway's ROUTER (TCP 8888 in dev), with CURVE. The
-  account is the one that the CURVE key belongs to; nothing in a message can change it.
+- Orders and reports: a DEALER socket to a gateway's ROUTER (TCP 8888 in dev), with CURVE. The
+  account is the one that the CURVE key belongs to; nothing in a message can change it. Where there
+  are several gateways, each listens on the port after the one before; they are alike, and an
+  account has one session, whichever it comes through.
 - Market data: a SUB socket to the publisher (TCP 9999 in dev), and a DEALER socket to the next
-  port for snapshots and retransmission, both with CURVE.
+  port for snapshots and retransmission, both with CURVE. Each matcher shard has a publisher:
+  SecurityList names a symbol's in `market_data_endpoint`. An address of 0.0.0.0 stands for the
+  host that you reach the gateway at.
 - Each frame holds one message, or a batch: an array of up to {messages.BATCH_MESSAGES_MAX}
   messages. A frame is at most {messages.FRAME_BYTES_MAX:,} bytes. The exchange's order and query
   answers come as batches.

@@ -64,8 +64,8 @@ def keep_shards(config: Config) -> None:
             known = json.loads(record.read_text())
         if known["matcher_shards"] != count:
             raise ConfigError(
-                f"{paths.run_dir} has traded on {known['matcher_shards']} matcher shards, and "
-                f"mesh.matcher_shards is {count}: set it back, or take another mesh.run_dir"
+                f"{paths.run_dir} has traded with mesh.matcher_shards {known['matcher_shards']}, "
+                f"and it is {count} now: set it back, or take another mesh.run_dir"
             )
         for symbol, shard in known["symbols"].items():
             if symbols.get(symbol, shard) != shard:

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Final
 
-from rtes.common.config import PROFILES, Config, ServiceCores, checkout, load
+from rtes.common.config import PROFILES, Config, ServiceCores, checkout, resolve
 from rtes.common.config_env import read_command_line, read_environment, shell_name
 from rtes.common.errors import OperatorError
 from rtes.common.process import CoreError, check_cores
@@ -46,7 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         if supervisor.pid() is not None:
             return _running_already(supervisor, options.profile)
         export_settings(options.set, options.profile)
-        config = load(options.profile)
+        found = resolve(options.profile)
+        for warning in found.warnings:
+            print(f"start: {warning}", file=sys.stderr)
+        config = found.config
         check(config)
         setup(config)
         return _start(supervisor, config, options)

@@ -12,11 +12,12 @@ STOP_S_MAX: Final = 30.0
 
 def stop(supervisor: Supervisor) -> bool:
     """Stop supervisord and its programs, remove sockets. True: it was running."""
+    environ = supervisor.environ()  # it may have been told of another run_dir than we
     stopped = supervisor.shutdown(STOP_S_MAX)
     supervisor.clean()
     for profile in sorted(set(PROFILES.values())):
         try:
-            Paths(running(profile)).clean()
+            Paths(running(profile, environ)).clean()
         except ConfigError as error:
             print(f"stop: {error}", file=sys.stderr)
     return stopped

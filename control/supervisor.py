@@ -58,6 +58,14 @@ class Supervisor:
         except (OSError, http.client.HTTPException):
             return None
 
+    def environ(self) -> dict[str, str]:
+        """What it was started with; our own environment when it does not run."""
+        pid = self.pid()
+        if pid is None:
+            return dict(os.environ)
+        variables = os.fsdecode(Path(f"/proc/{pid}/environ").read_bytes()).split("\0")
+        return dict(v.split("=", 1) for v in variables if "=" in v)
+
     def profile(self) -> str:
         """The profile it was started with, or STANDALONE."""
         return str(self._ask("getIdentification"))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from rtes.client import Client, MarketData, NotConnected
+from rtes.client import Client, Credentials, MarketData, NotConnected, connection
 from rtes.client.testing import SERVICES, Mesh
 from rtes.common.enums import Side
 
@@ -119,6 +119,22 @@ def test_a_shard_dies_and_all_goes_on(
         trade(buyer, seller, symbol, 1)
     assert {o.order_id for o in [*resting, order]} <= {o.order_id for o in buyer.open_orders}
     assert buyer.cancel_all() == 3
+
+
+def test_keys_and_the_gateways_endpoint_are_enough(
+    mesh: Mesh, seller: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a host that has neither the checkout nor the exchange's configuration."""
+    keys = Credentials.of("DEMO3", mesh.paths)
+    endpoint = mesh.config.exchange.instance(1).orders_endpoint
+    monkeypatch.setattr(connection, "running", lambda profile: pytest.fail("it looked"))
+    with (
+        Client.connect("DEMO3", credentials=keys, endpoint=endpoint, timeout_s=20) as client,
+        client.market_data(BOTH) as feed,
+    ):
+        seller.sell("MSFT", 2, PX["MSFT"] + 7)
+        polled(feed, lambda: feed.books["MSFT"].asks == [(PX["MSFT"] + 7, 2, 1)])
+        polled(feed, lambda: not feed.stale)
 
 
 def test_a_mass_cancel_reaches_every_shard(mesh: Mesh, buyer: Client) -> None:

@@ -2,106 +2,25 @@
 nothing behind. Real processes; the first start makes the environment, as a newcomer's does.
 """
 
-import http.client
 import json
 import os
-import random
 import shutil
 import signal
 import socket
-import ssl
 import stat
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 import zmq
 
-ROOT = Path(__file__).resolve().parents[2]
-PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
+from tests.checkouts import PORTS, Checkout, copy_of_the_checkout, wait_until
+
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
-
-
-@dataclass
-class Checkout:
-    """A copy of this checkout with ports of its own."""
-
-    home: Path
-    offset: int
-
-    @property
-    def environ(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("RTES")}
-        return {**kept, "RTES__EXCHANGE__PORT_OFFSET": str(self.offset)}
-
-    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.home / "scripts" / script, *arguments],
-            cwd="/", env=self.environ, capture_output=True, text=True, timeout=500, check=False,
-        )  # fmt: skip
-
-    def get(self, path: str, profile: str = "dev") -> tuple[int, str]:
-        port = 8080 + self.offset
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        if profile != "dev":
-            ca = self.home / "var" / profile / "certs" / "ca.crt"
-            tls = ssl.create_default_context(cafile=ca)
-            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=tls)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except (OSError, http.client.HTTPException):
-            return 0, ""
-        finally:
-            connection.close()
-
-    def processes(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["cmdline", "status"]):
-            words = " ".join(process.info["cmdline"] or [])
-            if f"{self.home}/" in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
-
-    def nothing_is_left(self) -> None:
-        assert self.processes() == []
-        assert [p for p in self.home.rglob("*") if p.is_socket()] == []
-        assert ports_are_free(self.offset)
-
-
-def ports_are_free(offset: int) -> bool:
-    for port in PORTS.values():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port + offset))
-            except OSError:
-                return False
-    return True
-
-
-def copy_of_the_checkout(home: Path) -> Checkout:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    ).stdout.decode()  # fmt: skip
-    for name in listed.split("\0"):
-        if name and os.path.lexists(ROOT / name):
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, home / name, follow_symlinks=False)
-    # below the ports that the kernel gives to outgoing connections: one of those could take ours
-    # while the environment is made
-    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    highest = below - max(PORTS.values()) - 10
-    offsets = iter(lambda: random.randrange(13_000, highest, 10), None)
-    return Checkout(home, next(offset for offset in offsets if ports_are_free(offset)))
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +36,6 @@ def started(checkout: Checkout) -> Iterator[Checkout]:
     assert told.returncode == 0, told.stdout + told.stderr
     yield checkout
     checkout.run("stop.sh")
-
-
-def wait_until(what: str, condition: object, seconds: float = 20) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not after {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def test_start_says_what_to_do_next_and_stop_leaves_nothing(checkout: Checkout) -> None:
@@ -310,6 +221,35 @@ def test_a_killed_service_comes_back(started: Checkout) -> None:
         )
 
 
+def test_the_emergency_stop_snapshots_stops_all_and_holds_over_the_next_start(
+    started: Checkout,
+) -> None:
+    def rtes(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [started.home / ".venv" / "bin" / "rtes", *words],
+            cwd=started.home, env=started.environ, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    bought = rtes("order", "buy", "AAPL", "3", "570")
+    assert bought.returncode == 0, bought.stderr
+    stopped = rtes("emergency", "stop", "--reason", "a fire in the room")
+    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.stderr == ""
+    started.nothing_is_left()
+    assert list((started.home / "var" / "dev" / "snapshots" / "0").iterdir())
+    assert started.run("start.sh", "--no-bots").returncode == 0
+    (resting,) = json.loads(rtes("orders", "--json").stdout)
+    assert resting["symbol"] == "AAPL"
+    assert "INSTRUMENT_HALTED" in rtes("order", "buy", "AAPL", "3", "570").stderr
+    assert rtes("cancel", "--all").returncode == 0
+    assert rtes("emergency", "resume", "--reason", "it is out").returncode == 0
+    assert rtes("order", "buy", "AAPL", "3", "570", "--tif", "ioc").returncode == 0
+    told = rtes("audit", "tail").stdout
+    for word in ("emergency stop", "a fire in the room", "emergency resume", "it is out"):
+        assert word in told
+
+
 def test_supervisord_works_by_itself(checkout: Checkout) -> None:
     supervisord = checkout.home / ".venv" / "bin" / "supervisord"
     shutil.rmtree(checkout.home / "var" / "dev")  # keys too
@@ -362,3 +302,34 @@ def test_an_old_python_is_refused_clearly(tmp_path: Path) -> None:
     )
     assert told.returncode == 1
     assert "needs Python 3.11 or newer; found Python 3.9.2" in told.stderr
+
+
+def test_a_mesh_of_shards_starts_and_stops_like_any_other(checkout: Checkout) -> None:
+    mesh = {f"RTES__MESH__{name}": "2" for name in ("GATEWAYS", "RISK_SHARDS", "MATCHER_SHARDS")}
+    mesh["RTES__MESH__RUN_DIR"] = str(checkout.home / "var" / "two")
+    told = checkout.run("start.sh", "--no-bots", **mesh)
+    assert told.returncode == 0, told.stdout + told.stderr
+    services = json.loads(checkout.get("/health")[1])["services"]
+    several = ("gateway", "risk", "matcher", "archive", "marketdata", "snapshotter")
+    expected = [(service, number) for service in several for number in (0, 1)]
+    assert [(s["service"], s["shard"]) for s in services] == [*expected, ("health", 0)]
+    assert checkout.get("/startup")[0] == 200
+    for port in (8889, 10_001, 10_002):  # of gateway 1, and of matcher shard 1's market data
+        with socket.create_connection(("127.0.0.1", port + checkout.offset), 5):
+            pass
+    told = checkout.run("start.sh", "--no-bots", **mesh)
+    assert told.stdout.startswith("RTES is running")
+    assert checkout.run("stop.sh").stdout == "RTES is stopped.\n"
+    checkout.nothing_is_left()
+    told = checkout.run("start.sh", "--no-bots", **{**mesh, "RTES__MESH__MATCHER_SHARDS": "1"})
+    assert "has traded with mesh.matcher_shards 2, and it is 1 now" in told.stderr
+    assert told.returncode == 1
+    checkout.nothing_is_left()
+
+
+def test_a_name_that_is_nearly_a_setting_is_told(checkout: Checkout) -> None:
+    """It counts for nothing, so whoever gave it must hear of it."""
+    told = checkout.run("start.sh", RTES_MESH__GATEWAYS="2", RTES__MESH__MATCHER_SHARDS="9")
+    assert "RTES_MESH__GATEWAYS names no setting" in told.stderr
+    assert "no instrument is on matcher shard 5" in told.stderr
+    assert told.returncode == 1
