@@ -61,6 +61,7 @@ class Connections:
         self.refused = 0  # too many of them
         self.closed = 0  # by us
         self.lost: deque[tuple[int, bytes]] = deque()  # when, routing id; not taken yet
+        self.user_of: dict[bytes, str] = {}  # by routing id; a connection keeps key and id for life
         self._close_silent = close_silent
         self._by_fd: dict[int, _Peer] = {}
         self._fd_of: dict[bytes, int] = {}
@@ -111,6 +112,7 @@ class Connections:
         if not self._from_host[host]:
             del self._from_host[host]
         if peer.routing_id is not None and self._fd_of.pop(peer.routing_id, None) is not None:
+            del self.user_of[peer.routing_id]
             self.lost.append((time.monotonic_ns(), peer.routing_id))
 
     def take_lost(self, dry: bool) -> list[bytes]:
@@ -121,15 +123,14 @@ class Connections:
             found.append(self.lost.popleft()[1])
         return found
 
-    def heard(self, routing_id: bytes, fd: int) -> None:
-        """A frame came from routing_id by fd."""
-        if routing_id in self._fd_of:
-            return
+    def heard(self, routing_id: bytes, fd: int, user: str) -> None:
+        """A frame came by fd from routing_id, of whom user_of knows nothing."""
         self.drain()
         peer = self._by_fd.get(fd)
         if peer is not None and peer.routing_id is None:
             peer.routing_id = routing_id
             self._fd_of[routing_id] = fd
+            self.user_of[routing_id] = user
 
     def end(self, routing_id: bytes) -> None:
         """Close its connection, after what was sent to it has had time to leave."""

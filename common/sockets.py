@@ -201,6 +201,7 @@ class Sockets:
         connections = self._connections.get(channel)
         frames: list[Any] = []
         recv, dry = socket.recv, False
+        user_of: dict[bytes, str] = {} if connections is None else connections.user_of
         try:
             for _ in range(DRAIN_FRAMES_MAX):
                 routing_id = recv(_NOBLOCK)
@@ -211,8 +212,11 @@ class Sockets:
                 if connections is None:
                     frames.append((routing_id, "", payload))
                 elif routing_id[:1] == b"\0":  # ours: nobody can forge or inherit it
-                    connections.heard(routing_id, frame.get(_SRCFD))
-                    frames.append((routing_id, _user(frame), payload))
+                    user = user_of.get(routing_id)
+                    if user is None:  # its first: asking a frame takes as long as receiving it
+                        user = _user(frame)
+                        connections.heard(routing_id, frame.get(_SRCFD), user)
+                    frames.append((routing_id, user, payload))
                 else:
                     self.named_drops += 1
                 if len(frames) == 1 and not zmq.zmq_poll([(socket, _POLLIN)], 0):
