@@ -127,6 +127,11 @@ class Chain:
             self.round([])
         self.round([(name, "", encode(["A", name.decode()])) for name in self._traders])
 
+    @property
+    def cores(self) -> tuple[gateway.GatewayCore, risk.RiskCore, matcher.MatcherCore]:
+        """In the order of CORES."""
+        return self._gateway, self._risk, self._matcher
+
     def watch(self, core: str) -> cProfile.Profile:
         """Profile one of the cores from now on."""
         self._profile, self._profiled = cProfile.Profile(), core
