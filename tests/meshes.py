@@ -23,7 +23,7 @@ from rtes.common import messages as m
 from rtes.common.enums import ExecType, OrdStatus, Side
 from rtes.common.journal import Reader
 from rtes.common.records import Block, decode_block
-from rtes.common.refdata import Accounts, Instruments, Limits, load_accounts, load_instruments
+from rtes.common.refdata import Accounts, Limits, load_accounts, load_instruments
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
 
@@ -54,7 +54,7 @@ def limit(mesh: Mesh, account: str, **limits: object) -> None:
 
 
 def blocks(mesh: Mesh, directory: Path | None = None) -> Iterator[Block]:
-    """All of the journal; directory: where it is kept, when segments are removed in its own."""
+    """All of the first shard's journal, or of the one in directory."""
     for _, payload in Reader(directory or mesh.paths.journal_dir(0)).blocks_from(1):
         yield decode_block(payload)
 
@@ -76,11 +76,18 @@ def told(mesh: Mesh, directory: Path | None = None) -> dict[str, list[Numbered]]
     return by_account
 
 
-def audit(mesh: Mesh, directory: Path | None = None) -> Engine:
-    """Execute the journal in one engine without any restart; every block must come out the same."""
-    listed: Instruments = load_instruments(mesh.config.exchange.instruments)
-    engine = Engine(0, listed.instruments, mesh.config.exchange.day_end_ns)
-    core = MatcherCore(0, 1, engine)
+def new_engine(mesh: Mesh, shard: int = 0) -> Engine:
+    """As the matcher of that shard begins with."""
+    shards = mesh.config.mesh.matcher_shards
+    listed = load_instruments(mesh.config.exchange.instruments, shards).instruments
+    own = [i for i in listed if i.shard == shard]
+    return Engine(shard, own, mesh.config.exchange.day_end_ns)
+
+
+def audit(mesh: Mesh, directory: Path | None = None, shard: int = 0) -> Engine:
+    """Execute a journal in one engine without any restart; every block must come out the same."""
+    engine = new_engine(mesh, shard)
+    core = MatcherCore(shard, 1, engine)
     for block in blocks(mesh, directory):
         assert core.replay(block), f"block at {block.first_seq} came out differently"
     return engine

@@ -29,9 +29,16 @@ KILLS_PER_RUN = 50  # then a new mesh: a run that fails is short enough to look 
 @click.option("--runs", type=click.IntRange(1), default=1, help="Of --failpoints.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--durability", type=click.Choice(["always", "never"]), default="always")
+@click.option("--shards", type=click.IntRange(1, 5), default=1, help="Of each service.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a bar.")
 def main(
-    kills: int, at_failpoints: bool, runs: int, seed: int, durability: str, as_json: bool
+    kills: int,
+    at_failpoints: bool,
+    runs: int,
+    seed: int,
+    durability: str,
+    shards: int,
+    as_json: bool,
 ) -> None:
     began, total, done = time.monotonic(), Outcome(), 0
     goals = [min(KILLS_PER_RUN, kills - done) for done in range(0, kills, KILLS_PER_RUN)]
@@ -50,7 +57,7 @@ def main(
             directory = Path(tempfile.mkdtemp(prefix="rtes-chaos-"))
             settings = {"durability": durability, "retention": RETENTIONS[number % 2]}
             try:
-                outcome = execute(directory, 1_000 * seed + number, settings, one, tell)
+                outcome = execute(directory, 1_000 * seed + number, settings, one, tell, shards)
             except KeyboardInterrupt:
                 shutil.rmtree(directory)
                 break
@@ -61,6 +68,7 @@ def main(
             else:
                 shutil.rmtree(directory)
     result = {"runs": done, **total.summary(), "durability": durability, "seed": seed}
+    result["shards"] = shards
     result["seconds"] = round(time.monotonic() - began, 1)
     click.echo(json.dumps(result) if as_json else json.dumps(result, indent=2))
     sys.exit(1 if total.findings.counts else 0)

@@ -1,7 +1,8 @@
 """Kills, stops and restarts the services of one mesh while participants trade, then checks.
 
-A run is one mesh with its own directory, seed and schedule. Segments are small and snapshots
-frequent, so that both happen all the time; what participants missed while they were away stays.
+A run is one mesh, of one or several of each service, with its own directory, seed and schedule.
+Segments are small and snapshots frequent, so that both happen all the time; what participants
+missed while they were away stays.
 Every segment is kept by a hard link, so that the whole journal can be executed again whatever
 retention removed.
 """
@@ -18,6 +19,7 @@ from typing import Any, Final
 from rtes.client.testing import SERVICES, Mesh
 from rtes.common import failpoint, loop
 from rtes.common.journal import segments
+from rtes.control.shards import instance_of
 
 from tests.chaos.checker import KINDS, Findings, check_all
 from tests.chaos.trader import BURST_MAX, Trader
@@ -92,11 +94,14 @@ class StuckError(RuntimeError):
 class Run:
     """One mesh with its participants; use as a context manager, then `check`."""
 
-    def __init__(self, directory: Path, seed: int, **journal: Any) -> None:
+    def __init__(self, directory: Path, seed: int, shards: int = 1, **journal: Any) -> None:
         settings = {"segment_mib": 1, "snapshot_commands": 1_000, "history_mib": 16, **journal}
-        self.mesh = Mesh(directory, EVERYTHING, journal=settings)
+        counts = dict.fromkeys(("gateways", "risk_shards", "matcher_shards"), shards)
+        self.mesh = Mesh(directory, EVERYTHING, journal=settings, mesh=counts)
+        self.programs = self.mesh.services
         self.kept = directory / "kept"
-        self.kept.mkdir()
+        for shard in range(shards):
+            (self.kept / str(shard)).mkdir(parents=True)
         self.outcome = Outcome()
         self.tell: Callable[[Outcome], None] = lambda outcome: None  # after every death
         self.chance = random.Random(seed)
@@ -171,9 +176,10 @@ class Run:
     def look(self, timeout_ms: int = 10) -> None:
         """Hear the services, keep new segments. Raises StuckError when a participant gave up."""
         self.mesh.hear(timeout_ms)
-        for path in segments(self.mesh.paths.journal_dir(0)):
-            if not (self.kept / path.name).exists():
-                os.link(path, self.kept / path.name)
+        for kept in self.kept.iterdir():
+            for path in segments(self.mesh.paths.journal_dir(int(kept.name))):
+                if not (kept / path.name).exists():
+                    os.link(path, kept / path.name)
         failures = [f"{t.name}: {t.failure}" for t in self.traders if t.failure]
         if failures:
             raise StuckError("; ".join(failures))
@@ -183,17 +189,17 @@ class Run:
     def check(self) -> Outcome:
         """Stop trading, wait for all answers and compare."""
         outcome = self.outcome
-        for service in EVERYTHING:
+        for service in self.programs:
             if self.mesh.processes[service].poll() is not None:
                 self.mesh.start(service)
-        self.ready(*EVERYTHING)
+        self.ready(*self.programs)
         for trader in self.traders:
             trader.stopping.set()
         for trader in self.traders:
             trader.join(60)
         self.look()
-        journal = told(self.mesh, self.kept)
-        diaries = {t.name: t.end(len(journal[t.name])) for t in self.traders}
+        journals = [told(self.mesh, kept) for kept in self.kept.iterdir()]
+        diaries = {t.name: t.end(sum(len(j[t.name]) for j in journals)) for t in self.traders}
         outcome.findings.update(check_all(self.mesh, diaries, self.kept))
         beliefs = [d.belief for d in diaries.values() if d.belief is not None]
         outcome.orders = sum(b.next_id - 1 for b in beliefs)
@@ -206,17 +212,17 @@ class Run:
 
 def one_kill(run: Run, service: str = "") -> None:
     """Kill one service, any by default, and measure how long it takes to be ready."""
-    service = service or run.chance.choice(EVERYTHING)
+    service = service or run.chance.choice(run.programs)
     began = time.monotonic()
     run.kill(service)
     run.mesh.start(service)
     run.ready(service)
-    run.outcome.ready_ms[service].append((time.monotonic() - began) * 1e3)
+    run.outcome.ready_ms[instance_of(service)[0]].append((time.monotonic() - began) * 1e3)
 
 
 def two_kills(run: Run) -> None:
     """At once; they come back at different times."""
-    services = run.chance.sample(EVERYTHING, 2)
+    services = run.chance.sample(run.programs, 2)
     run.kill(*services)
     for service in services:
         run.look(run.chance.choice((0, 50, 300)))
@@ -225,7 +231,7 @@ def two_kills(run: Run) -> None:
 
 def kill_in_recovery(run: Run) -> None:
     """Once more before it can be ready, at any moment of its start."""
-    service = run.chance.choice(EVERYTHING)
+    service = run.chance.choice(run.programs)
     run.kill(service)
     run.mesh.start(service)
     time.sleep(run.chance.uniform(0.0, 0.8))
@@ -234,7 +240,7 @@ def kill_in_recovery(run: Run) -> None:
 
 
 def pause(run: Run) -> None:
-    run.pause(run.chance.choice(EVERYTHING), run.chance.choice((0.05, 0.3, 1.5)))
+    run.pause(run.chance.choice(run.programs), run.chance.choice((0.05, 0.3, 1.5)))
 
 
 STEPS: Final[Mapping[Callable[[Run], None], int]] = {
@@ -249,9 +255,9 @@ def random_kills(run: Run, kills: int) -> None:
         step(run)
         run.look(run.chance.choice((0, 20, 200)))
         if run.chance.random() < 0.5:
-            run.ready(*EVERYTHING)
+            run.ready(*run.programs)
             run.progress()
-    run.ready(*EVERYTHING)
+    run.ready(*run.programs)
     run.progress()
 
 
@@ -281,7 +287,7 @@ def failpoints(run: Run, names: Mapping[str, list[str]]) -> None:
         for trader in run.traders:
             trader.burst_max = 30 if seldom else BURST_MAX
         run.look()
-    run.ready(*EVERYTHING)
+    run.ready(*run.programs)
     run.progress()
 
 
@@ -314,9 +320,10 @@ def execute(
     journal: Mapping[str, Any],
     work: Callable[[Run], None],
     tell: Callable[[Outcome], None],
+    shards: int = 1,
 ) -> Outcome:
     """One run; whatever stops it is a finding."""
-    run = Run(directory, seed, **journal)
+    run = Run(directory, seed, shards, **journal)
     run.tell = tell
     try:
         with run:

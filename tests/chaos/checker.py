@@ -15,15 +15,14 @@ from rtes.common import messages as m
 from rtes.common.enums import ExecType, Side
 from rtes.common.journal import Reader
 from rtes.common.records import decode_block
-from rtes.common.refdata import load_accounts, load_instruments
+from rtes.common.refdata import load_accounts
 from rtes.common.refusals import Code
 from rtes.common.snapshots import ENGINE, Snapshots
 from rtes.services.matcher.core import MatcherCore
-from rtes.services.matcher.engine import Engine
 from rtes.services.matcher.recovery import recover, restore
 
 from tests.chaos.trader import Diary
-from tests.meshes import Numbered, Reckoning, audit, check_trades, told
+from tests.meshes import Numbered, Reckoning, audit, check_trades, new_engine, told
 
 KINDS: Final = ("lost", "executed_twice", "reordered", "contradictory", "limit_breached", "stuck")
 
@@ -45,48 +44,53 @@ class Findings:
         self.texts += other.texts
 
 
-def check_all(mesh: Mesh, diaries: Mapping[str, Diary], journal_dir: Path) -> Findings:
-    """Everything that one run of a mesh is to be checked for; the mesh is quiet."""
+def check_all(mesh: Mesh, diaries: Mapping[str, Diary], kept: Path) -> Findings:
+    """Everything that one run of a mesh is to be checked for; the mesh is quiet. kept has a
+    directory with the whole journal of each matcher shard."""
     found = Findings()
+    journals = []
     try:
-        journal = told(mesh, journal_dir)
-        check_trades(journal)
-        check_digest(mesh, journal_dir)
+        for shard in range(mesh.config.mesh.matcher_shards):
+            journals.append(told(mesh, kept / str(shard)))
+            check_trades(journals[shard])
+            check_digest(mesh, kept / str(shard), shard)
     except AssertionError as error:
         found.add("contradictory", f"the journal with itself: {error}")
         return found
     limits = {a.name: a.limits for a in load_accounts(mesh.paths.accounts_file).accounts}
     for name, diary in diaries.items():
-        check_diary(found, name, diary, journal[name])
-        check_order(found, name, journal[name])
-        check_limit(found, name, journal[name], limits[name].position_max)
+        for journal in journals:
+            check_order(found, name, journal[name])
+        everything = [report for journal in journals for report in journal[name]]
+        check_diary(found, name, diary, everything)
+        check_limit(found, name, everything, limits[name].position_max)
     return found
 
 
-def check_digest(mesh: Mesh, journal_dir: Path) -> None:
+def check_digest(mesh: Mesh, journal_dir: Path, shard: int) -> None:
     """From the beginning and from the newest snapshot the journal leads to the same state."""
-    whole = audit(mesh, journal_dir)
-    saved = Snapshots(mesh.paths.snapshots_dir(0)).newest(ENGINE)
+    whole = audit(mesh, journal_dir, shard)
+    saved = Snapshots(mesh.paths.snapshots_dir(shard)).newest(ENGINE)
     if saved is None:
         return
-    listed = load_instruments(mesh.config.exchange.instruments).instruments
-    engine = Engine(0, listed, mesh.config.exchange.day_end_ns)
-    core = MatcherCore(0, 1, engine)
+    engine = new_engine(mesh, shard)
+    core = MatcherCore(shard, 1, engine)
     restore(core, engine, saved[0])
     seq = saved[0].point.seq
-    after = Reader(mesh.paths.journal_dir(0)).blocks_from(seq + 1)
+    after = Reader(mesh.paths.journal_dir(shard)).blocks_from(seq + 1)
     recover(core, ((block, data) for block, data in after if decode_block(data).first_seq > seq))
     assert engine.digest() == whole.digest(), f"the snapshot at {seq} leads elsewhere"
 
 
 def check_diary(found: Findings, name: str, diary: Diary, journal: list[Numbered]) -> None:
     """What was told is in the journal, all of the journal was told, and all was answered."""
-    seen: dict[int, Numbered] = {}
+    seen: dict[tuple[int, int], Numbered] = {}
     for report in diary.told:
-        if seen.setdefault(report.appl_seq_num, report) != report:
-            found.add("contradictory", f"{name} was told {report} and {seen[report.appl_seq_num]}")
+        number = report.appl_id, report.appl_seq_num
+        if seen.setdefault(number, report) != report:
+            found.add("contradictory", f"{name} was told {report} and {seen[number]}")
     for report in journal:
-        own = seen.pop(report.appl_seq_num, None)
+        own = seen.pop((report.appl_id, report.appl_seq_num), None)
         if own is None:
             found.add("lost", f"{name} was never told {report}")
         elif own != report:

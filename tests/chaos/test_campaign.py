@@ -41,6 +41,23 @@ def test_nothing_is_lost_or_done_twice(killed: Run) -> None:
     assert set(outcome.summary()) >= set(KINDS)
 
 
+def test_nothing_is_lost_over_two_shards_of_each(tmp_path: Path) -> None:
+    """Both gateways, risk and matcher shards have work, and each of the second ones dies."""
+    run = Run(tmp_path, seed=8, shards=2, durability="always")
+    with run:
+        for service in EVERYTHING:
+            campaign.one_kill(run, f"{service}1")
+        run.progress()
+        outcome = run.check()
+    assert outcome.findings.texts == []
+    assert outcome.kills == len(EVERYTHING)
+    for shard in ("0", "1"):
+        journal = told(run.mesh, run.kept / shard)
+        assert all(len(journal[name]) > 50 for name in NAMES)
+    endpoints = {trader.client.endpoint for trader in run.traders}
+    assert len(endpoints) == 2
+
+
 def test_every_failpoint_is_passed(tmp_path: Path) -> None:
     """Run.dead_of sees to it that each process ended there, by SIGKILL."""
     outcome = campaign.execute(
@@ -83,7 +100,7 @@ def test_the_checker_finds_what_a_diary_should_not_say(killed: Run, tmp_path: Pa
 
 
 def test_the_checker_finds_what_a_journal_should_not_say(killed: Run) -> None:
-    journal: list[Numbered] = told(killed.mesh, killed.kept)[NAMES[0]]
+    journal: list[Numbered] = told(killed.mesh, killed.kept / "0")[NAMES[0]]
     new = [r for r in journal if isinstance(r, m.ExecutionReport) and r.exec_type is ExecType.NEW]
     found = Findings()
     check_order(found, "", [*journal, new[0]])

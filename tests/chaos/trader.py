@@ -78,7 +78,11 @@ class Trader(threading.Thread):
         self._file = self.path.open("ab")
         self._unsynced = False
         self._random = random.Random(seed)
-        self.client = Client.connect(account, config=config, on_report=self._note, timeout_s=120.0)
+        gateway = config.exchange.instance(sum(account.encode()) % config.mesh.gateways)
+        self.client = Client.connect(
+            account, config=config, endpoint=gateway.orders_endpoint, on_report=self._note,
+            timeout_s=120.0,
+        )  # fmt: skip
 
     @classmethod
     def of(cls, mesh: Mesh, account: str, seed: int) -> "Trader":
