@@ -59,6 +59,11 @@ def held(client: Client) -> dict[str, int]:
     return {row.symbol: row.net_qty for row in client.account_usage() if row.symbol}
 
 
+def holds(client: Client, expected: dict[str, int]) -> None:
+    """Until risk has heard of it all."""
+    until(client, lambda: held(client) == expected)
+
+
 def polled(feed: MarketData, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not done():
@@ -78,8 +83,7 @@ def test_every_symbol_trades_through_both_gateways(
         trade(seller, buyer, symbol, 1)
     for client, net in ((buyer, 2), (seller, -2)):
         sign = 1 if client is buyer else -1
-        expected = {s: sign * before.get(s, 0) + net for s in BOTH}
-        until(client, lambda c=client, e=expected: held(c) == e)  # type: ignore[misc]
+        holds(client, {s: sign * before.get(s, 0) + net for s in BOTH})
 
 
 def test_market_data_of_every_shard_comes_from_one_call(
@@ -92,12 +96,12 @@ def test_market_data_of_every_shard_comes_from_one_call(
     with seller.market_data(BOTH, ["top", "depth", "trades", "orders"]) as feed:
         for symbol in BOTH:
             buyer.buy(symbol, 4, PX[symbol] - 2)
-        for symbol, px in PX.items():
-            polled(feed, lambda s=symbol, p=px: feed.books[s].bids == [(p - 2, 4, 1)])  # type: ignore[misc]
+        books = feed.books
+        polled(feed, lambda: all(books[s].bids == [(PX[s] - 2, 4, 1)] for s in BOTH))
         for symbol in BOTH:
             trade(buyer, seller, symbol, 2)
-        for view in feed.books.values():
-            polled(feed, lambda v=view: v.last_trade is not None and not v.stale)  # type: ignore[misc]
+        polled(feed, lambda: all(b.last_trade is not None for b in books.values()))
+        polled(feed, lambda: not feed.stale)
         assert feed.frames_bad == 0
 
 
@@ -174,4 +178,4 @@ def test_the_journals_agree_with_what_was_told(mesh: Mesh, buyer: Client, seller
             check_trades(journal)
             check_once(journal[client.account])
             expected |= Reckoning.of(journal[client.account]).positions
-        until(client, lambda c=client, e=expected: held(c) == e)  # type: ignore[misc]
+        holds(client, expected)
