@@ -5,12 +5,15 @@ import os
 import shutil
 import socket
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rtes.common.checks import HealthStatus
 from rtes.common.config import Config, load
+from rtes.control import certs
 from rtes.services.health import machine
 from rtes.services.health.core import Snapshot
 from rtes.services.health.deployment import IN_PROGRESS, deployment_gauges
@@ -141,6 +144,25 @@ def test_an_audit_log_that_cannot_be_written_is_seen(tmp_path: Path) -> None:
 def test_without_tls_there_is_no_certificate_to_expire(tmp_path: Path) -> None:
     assert machine.certificate(config(tmp_path)).status is H
     assert machine.certificate_gauges(config(tmp_path)) == {}
+
+
+@pytest.mark.parametrize(
+    ("life", "status", "detail"),
+    [
+        (timedelta(days=100), H, "100 days left"),
+        (timedelta(days=10), D, "10 days left"),
+        (timedelta(seconds=-60), U, "expired 0 days ago"),
+    ],
+)
+def test_a_certificate_is_told_before_it_expires(
+    tmp_path: Path, life: timedelta, status: str, detail: str
+) -> None:
+    with_tls = config(tmp_path, security={"tls": True})
+    certs.init(with_tls)
+    certs.renew(with_tls, life=life)
+    assert machine.certificate(with_tls) == (status, detail)
+    ends = machine.certificate_gauges(with_tls)["rtes_tls_cert_not_after_timestamp_seconds"]
+    assert ends == pytest.approx(time.time() + life.total_seconds(), abs=30)
 
 
 # ---------------------------------------------------------------- across services
