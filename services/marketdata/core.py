@@ -122,6 +122,14 @@ class MarketDataCore:
         outbox, self._outbox = self._outbox, []
         return outbox
 
+    def discard(self) -> None:
+        """Instead of flush, for a replica that publishes nothing: of messages it only needs the
+        numbers, and to keep them for retransmission would be most of its memory."""
+        for market in self._touched.values():
+            for stream in market.streams.values():
+                stream.discard()
+        self._touched.clear()
+
     def _publish(self, topic: bytes, frame: bytes, now_ns: int) -> None:
         self._outbox.append((topic, frame))
         del self._sent_ns[topic]

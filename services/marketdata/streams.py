@@ -70,6 +70,10 @@ class Stream:
             self._kept_count -= kept.popleft()[0]
         return frame
 
+    def discard(self) -> None:
+        """Instead of take: what was added counts, but is neither published nor kept."""
+        self._unsent = []
+
     def heartbeat(self) -> bytes:
         """The frame that tells the last rpt_seq."""
         return encode([("0", self.epoch, self.rpt_seq, self.symbol, self.channel)])

@@ -41,7 +41,7 @@ class Replicas:
         """One block; returns the time of its last command. Raises InvariantError."""
         block = decode_block(payload)
         self.market_data.handle_block(block, 0)
-        self.market_data.flush(0)
+        self.market_data.discard()
         self.risk.apply_block(block)
         return block.time_ns + block.commands - 1
 

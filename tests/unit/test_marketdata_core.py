@@ -242,6 +242,14 @@ def test_what_is_no_longer_kept_is_answered_by_a_snapshot(exchange: Exchange) ->
     assert [h.first_report for h in heads] == list(range(0, count, 1024))
 
 
+def test_what_is_discarded_counts_and_is_not_kept(exchange: Exchange) -> None:
+    exchange.core.handle_block(exchange.sequencer.block([order(1, 1, BUY, 1, 1)]), START_NS)
+    exchange.core.discard()
+    assert exchange.told(order(1, 2, BUY, 1, 2))["orders.AAPL"][0].rpt_seq == 2
+    answer = ask(exchange.core, ApplicationMessageRequest("AAPL", Channel.ORDERS, 1, 1))
+    assert isinstance(answer[0], SnapshotFullRefresh)
+
+
 @pytest.mark.parametrize(
     ("payload", "symbol", "reason"),
     [
