@@ -87,7 +87,9 @@ class History:
     def _counted(self, key: Key, name: str, counts: list[int]) -> list[int]:
         before = self._counts.get((key, name))
         self._counts[key, name] = counts
-        if before is None or sum(before) > sum(counts):
+        if before is None:
+            return [0] * BUCKETS
+        if sum(before) > sum(counts):
             return counts
         return [now - then for now, then in zip(counts, before, strict=True)]
 

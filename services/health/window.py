@@ -18,8 +18,11 @@ FAILED: Final = "rtes_orders_total.failed"
 
 
 def increase(now: float, before: float | None) -> float:
-    """What a counter gained since before; all of it when it is new or started again."""
-    return now if before is None or now < before else now - before
+    """What a counter gained since before; all of it when it started again, and nothing when it is
+    seen first: who listens anew hears of services one after the other, and of their whole lives."""
+    if before is None:
+        return 0.0
+    return now if now < before else now - before
 
 
 class Gains:
@@ -43,8 +46,7 @@ class Gains:
             return 0.0
         before = self._last.get((key, name))
         self._last[key, name] = value
-        # what a service counted before this process listened is not of the window
-        return 0.0 if before is None and not self._seconds else increase(value, before)
+        return increase(value, before)
 
     def __getitem__(self, name: str) -> float:
         return sum(gained[name] for gained in self._seconds)

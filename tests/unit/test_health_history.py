@@ -44,6 +44,14 @@ def test_a_restart_is_no_spike() -> None:
     assert [p["rates"]["taken"] for p in history.points] == [100, 75, 83.3]
 
 
+def test_who_is_heard_late_after_a_restart_of_health_is_no_spike() -> None:
+    history = History()
+    history.second({}, report(), 1_000.0)
+    for second, orders in enumerate((1_000_000, 1_000_050)):
+        history.second(gateway(orders), report(), 1_001.0 + second)
+    assert [p["rates"]["taken"] for p in history.points] == [0, 25]
+
+
 def test_latency_is_that_of_new_orders_and_null_without_any() -> None:
     history, took = History(), Histogram()
     took.observe(10**9, 1_000)  # long ago

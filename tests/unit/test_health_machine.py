@@ -210,6 +210,15 @@ def test_what_was_counted_before_is_not_of_the_last_minute() -> None:
     assert shares((900, 0, 100), (990, 0, 110))[0] == pytest.approx(0.1)
 
 
+def test_whoever_is_heard_late_after_a_restart_of_health_is_not_counted_from_its_start() -> None:
+    """Or old errors would stop the exchange anew, 30 s after health was restarted."""
+    orders = Orders()
+    orders.second({})
+    told = {"rtes_orders_total.taken": 30_000.0, "rtes_orders_total.failed": 9_000.0}
+    orders.second({("gateway", 0): snapshot("gateway", counters=told)})
+    assert orders.errors == 0
+
+
 def test_to_refuse_what_is_too_much_is_no_error() -> None:
     """BUSY under overload is how the exchange is meant to work: it never stops it."""
     assert shares((0, 0, 0), (25, 75, 0)) == (0, 0.75)
