@@ -64,15 +64,20 @@ class AsyncClient:
         heart_bt_int: int = 30,
         timeout_s: float = 5.0,
     ) -> "AsyncClient":
-        """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
-        endpoint, credentials = reach(account, profile, config, credentials, endpoint)
-        session = Session(account, heart_bt_int, cancel_on_disconnect)
-        client = cls(session, endpoint, credentials, timeout_s)
-        try:
-            await client._log_on()
-        except BaseException:
-            await client.close()
-            raise
+        """Log on, without an endpoint at the first gateway that answers.
+
+        Raises NotConnected, Rejected, or RtesError for missing credentials."""
+        endpoints, credentials = reach(account, profile, config, credentials, endpoint)
+        for gateway in endpoints:
+            session = Session(account, heart_bt_int, cancel_on_disconnect)
+            client = cls(session, gateway, credentials, timeout_s)
+            try:
+                await client._log_on()
+                break
+            except BaseException as error:
+                await client.close()
+                if not isinstance(error, NotConnected) or gateway == endpoints[-1]:
+                    raise
         return client
 
     async def _log_on(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import zmq
 from rtes.client.connection import Connection, reach
 from rtes.client.credentials import Credentials
-from rtes.client.errors import NotConnected, Rejected, TimedOut
+from rtes.client.errors import NotConnected, Rejected, RtesError, TimedOut
 from rtes.client.marketdata import MarketData, sources_of
 from rtes.client.orders import Order, Position
 from rtes.client.requests import (
@@ -74,21 +74,32 @@ class Client:
         on_report: OnReport | None = None,
         timeout_s: float = 5.0,
     ) -> "Client":
-        """Log on. Raises NotConnected, Rejected, or RtesError for missing credentials."""
-        endpoint, credentials = reach(account, profile, config, credentials, endpoint)
-        session = Session(account, heart_bt_int, cancel_on_disconnect)
-        client = cls(session, endpoint, credentials, on_report, timeout_s)
+        """Log on, without an endpoint at the first gateway that answers.
+
+        Raises NotConnected, Rejected, or RtesError for missing credentials."""
+        endpoints, credentials = reach(account, profile, config, credentials, endpoint)
+        for gateway in endpoints:
+            session = Session(account, heart_bt_int, cancel_on_disconnect)
+            client = cls(session, gateway, credentials, on_report, timeout_s)
+            try:
+                client._log_on()
+                break
+            except RtesError as error:
+                client.close()
+                if not isinstance(error, NotConnected) or gateway == endpoints[-1]:
+                    raise
+        return client
+
+    def _log_on(self) -> None:
+        session = self._session
         session.logon(time.time_ns())
         try:
-            client._until(lambda: session.logged_on or session.refused is not None, "logon")
+            self._until(lambda: session.logged_on or session.refused is not None, "logon")
         except TimedOut:
-            client.close()
-            raise NotConnected(client._connection.no_answer(timeout_s)) from None
+            raise NotConnected(self._connection.no_answer(self._timeout_s)) from None
         if session.refused is not None:
-            client.close()
             refused = session.refused
             raise Rejected(refused.reject_code, refused.limit, refused.value)
-        return client
 
     def __enter__(self) -> "Client":
         return self

@@ -33,17 +33,18 @@ def reach(
     config: Config | None,
     credentials: Credentials | None,
     endpoint: str | None,
-) -> tuple[str, Credentials | None]:
-    """A gateway's endpoint and the account's keys. Who gives both needs no configuration; else
-    they are those of the exchange that runs here. Raises ConfigError, RtesError."""
+) -> tuple[list[str], Credentials | None]:
+    """The gateways to try, and the account's keys. Who gives endpoint and keys needs no
+    configuration; else it says what is missing. Raises ConfigError, RtesError."""
     if config is None and (credentials is None or endpoint is None):
         config = running(profile)
+    endpoints = [] if endpoint is None else [endpoint]
     if config is not None:
         if credentials is None and config.security.curve:
             credentials = Credentials.of(account, Paths(config))
-        endpoint = endpoint or config.exchange.orders_endpoint
-    assert endpoint is not None
-    return endpoint, credentials
+        numbers = range(config.mesh.gateways)
+        endpoints = endpoints or [config.exchange.instance(n).orders_endpoint for n in numbers]
+    return endpoints, credentials
 
 
 def open_socket(endpoint: str, credentials: Credentials | None, context: Any) -> Any:

@@ -2,13 +2,14 @@
 trade there, whichever gateway they use and whichever shard dies.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from rtes.client import Client, Credentials, MarketData, NotConnected, connection
+from rtes.client import AsyncClient, Client, Credentials, MarketData, NotConnected, connection
 from rtes.client.testing import SERVICES, Mesh
-from rtes.common.enums import Side
+from rtes.common.enums import OrdStatus, Side
 
 from tests.meshes import Reckoning, check_once, check_trades, connect, own_positions, told, until
 
@@ -139,6 +140,25 @@ def test_keys_and_the_gateways_endpoint_are_enough(
         seller.sell("MSFT", 2, PX["MSFT"] + 7)
         polled(feed, lambda: feed.books["MSFT"].asks == [(PX["MSFT"] + 7, 2, 1)])
         polled(feed, lambda: not feed.stale)
+
+
+def test_a_dead_gateway_is_passed_over(mesh: Mesh) -> None:
+    mesh.kill("gateway")
+    try:
+        with Client.connect("DEMO3", config=mesh.config, timeout_s=2.0) as client:
+            assert client.endpoint == mesh.config.exchange.instance(1).orders_endpoint
+            assert client.buy("MSFT", 1, PX["MSFT"] - 8).status is OrdStatus.NEW
+            assert client.cancel_all() == 1
+        asyncio.run(passed_over(mesh))
+    finally:
+        mesh.start("gateway")
+        mesh.wait_ready()
+
+
+async def passed_over(mesh: Mesh) -> None:
+    async with await AsyncClient.connect("DEMO3", config=mesh.config, timeout_s=2.0) as client:
+        assert (await client.sell("AAPL", 1, PX["AAPL"] + 8)).status is OrdStatus.NEW
+        assert await client.cancel_all() == 1
 
 
 def test_a_mass_cancel_reaches_every_shard(mesh: Mesh, buyer: Client) -> None:
