@@ -15,6 +15,7 @@ from rtes.client.errors import NotConnected
 from rtes.client.orders import Account, Order
 from rtes.common import messages as m
 from rtes.common.enums import CancelOnDisconnect, ExecType
+from rtes.common.flagwire import FeatureFlagReport, FeatureFlagRequest
 from rtes.common.refusals import CATALOGUE, Code
 
 CREDIT: Final = 900  # requests in flight; the exchange's own limit is 1,000
@@ -29,9 +30,13 @@ NUMBERED: Final = frozenset(
         m.OrderMassCancelReport,
         m.OrderMassStatusReport,
         m.PartyActionReport,
+        FeatureFlagReport,
     )
 )
-TO_ALL_SHARDS: Final = (m.OrderMassCancelRequest, m.OrderMassStatusRequest, m.PartyActionRequest)
+TO_ALL_SHARDS: Final = (
+    m.OrderMassCancelRequest, m.OrderMassStatusRequest, m.PartyActionRequest,
+    FeatureFlagRequest,
+)  # fmt: skip
 _decode_one = msgspec.msgpack.Decoder(m.Outbound).decode
 _decode_batch = msgspec.msgpack.Decoder(list[m.Outbound]).decode
 _decode_own = msgspec.msgpack.Decoder(m.Inbound).decode

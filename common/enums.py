@@ -99,6 +99,14 @@ class PartyAction(IntEnum):
     REINSTATE = 2
 
 
+class FlagAction(IntEnum):
+    """What a FeatureFlagRequest does."""
+
+    OFF = 0
+    ON = 1
+    TELL = 2
+
+
 class CancelOnDisconnect(IntEnum):
     """What the exchange cancels when the session is lost."""
 

@@ -1,10 +1,10 @@
 """Feature flags: for whom a feature is on. Pure.
 
-A flag is asked for one unit: an account, a session or a symbol. Precedence: kill > deny > allow >
-targeting > percentage > default; a flag that nobody set is off, and asking never raises. A unit's
-bucket hangs on the flag and the unit alone: who is in at 10 % is in at 20 %, in every process and
-after every restart, and another flag begins with others. The matcher asks for no flag: what
-changes outcomes must be in the journal, and these are not.
+A flag is asked for one unit. Precedence: kill > deny > allow > targeting > percentage > default;
+a flag that nobody set is off, and asking never raises. A unit's bucket hangs on the flag and the
+unit alone: who is in at 10 % is in at 20 %, in every process, and another flag begins with others.
+The matcher asks for none of these: what changes outcomes must be in the journal. Its own flags
+(`matcher`) are on or off by symbol, and switched by a command that is sequenced like an order.
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,22 @@ class Flag(NamedTuple):
 
     unit: Literal["account", "session", "symbol"]
     help: str
+    matcher: bool = False  # switched by a sequenced command; it has no rule
 
 
+NO_SELF_TRADES: Final = "no_self_trades"
 FAIR_CREDIT: Final = "fair_credit"
 KNOWN: Final[Mapping[str, Flag]] = {
     FAIR_CREDIT: Flag(
         "account",
         "while a lane of the gateway is half full, a session may have a quarter of its credit "
         "unanswered, so that nobody fills it for the others",
+    ),
+    NO_SELF_TRADES: Flag(
+        "symbol",
+        "orders that name no self_match_prevention_id never trade with others of their account "
+        "that came since it is on; what happens instead is their instruction",
+        matcher=True,
     ),
 }
 # One for all, or not at all: with two engines on one book, orders would miss each other.
@@ -109,6 +117,11 @@ def fault(name: str, rule: Rule) -> str | None:
     """Why a flag cannot have this rule."""
     if name.startswith("enable_"):
         return f"{name} is named twice: write the flag's name without enable_"
+    if name in KNOWN and KNOWN[name].matcher:
+        return (
+            f"{name} changes what the matcher decides, so it is switched by a sequenced command "
+            "and not by the configuration: rtes flags set"
+        )
     some = rule.percent not in (None, 0, 100) or rule.targeting != Targeting()
     if name in WHOLE_EXCHANGE and some:
         return (

@@ -42,6 +42,7 @@ from rtes.common.fields import (
     TimeNs,
     field,
 )
+from rtes.common.flagwire import FeatureFlagReport, FeatureFlagRequest
 
 PROTOCOL_VERSION: Final = 1
 FRAME_BYTES_MAX: Final = 65_536  # a batch of several hundred orders; one order is under 128
@@ -378,13 +379,13 @@ Inbound = (
     Logon | Logout | Heartbeat | TestRequest | ResendRequest | NewOrderSingle
     | OrderCancelRequest | OrderCancelReplaceRequest | OrderMassCancelRequest
     | OrderStatusRequest | OrderMassStatusRequest | SecurityListRequest
-    | RequestForPositions | PartyActionRequest
+    | RequestForPositions | PartyActionRequest | FeatureFlagRequest
 )  # fmt: skip
 Outbound = (
     LogonReply | Logout | Heartbeat | TestRequest | Reject | BusinessMessageReject
     | ExecutionReport | OrderCancelReject | OrderMassCancelReport | OrderMassStatusReport
-    | PartyActionReport | SecurityList | PositionReport | SequenceReset | GoAway
+    | PartyActionReport | FeatureFlagReport | SecurityList | PositionReport | SequenceReset | GoAway
 )  # fmt: skip
-SEQUENCED: Final = ("8", "9", "r", "UM", "DI")  # types that carry appl_seq_num
+SEQUENCED: Final = ("8", "9", "r", "UM", "DI", "UR")  # types that carry appl_seq_num
 
 encode = msgspec.msgpack.Encoder().encode

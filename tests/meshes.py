@@ -21,6 +21,7 @@ from rtes.client.connection import open_socket
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import ExecType, OrdStatus, Side
+from rtes.common.flagwire import FeatureFlagReport
 from rtes.common.journal import Reader
 from rtes.common.records import Block, decode_block
 from rtes.common.refdata import Accounts, Limits, load_accounts, load_instruments
@@ -33,6 +34,7 @@ Numbered = (
     | m.OrderMassCancelReport
     | m.OrderMassStatusReport
     | m.PartyActionReport
+    | FeatureFlagReport
 )
 _decode_report: Callable[[bytes], m.Outbound] = msgspec.msgpack.Decoder(m.Outbound).decode
 _decode_reports = msgspec.msgpack.Decoder(list[m.Outbound]).decode

@@ -15,6 +15,7 @@ REMEMBERED = 1_024
 MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT = "1", "2", "3", "4", "K"
 DAY, GTC, IOC, FOK, GTD = "0", "1", "3", "4", "6"
 # reject codes of the catalogue
+TELL = 2  # of a flag
 UNKNOWN, TOO_LATE, POST_ONLY, NO_LIQUIDITY, QTY_BELOW_FILLED = 30, 31, 32, 33, 34
 OUT_OF_ORDER, ID_TOO_OLD, ID_REUSED, CHANGED = 35, 36, 37, 38
 # restatement reasons
@@ -96,6 +97,7 @@ class Oracle:
         self.last_px = dict.fromkeys(symbols, 0)
         self.open: list[OpenOrder] = []
         self.accounts: dict[int, Account] = {}
+        self.no_self_trades: set[str] = set()  # symbols
         self._day_end_ns = day_end_ns
         self._tickets = 0
         self._events: list[Event] = []
@@ -154,6 +156,13 @@ class Oracle:
             for order in chosen:
                 self._tell("I", order)
             self._events.append(Event("UM", account, cl_ord_id, last_qty=len(chosen)))
+        elif kind == "UF":
+            _, action, symbol = command[4:]
+            meant = {s for s in self.last_px if symbol in ("", s)}
+            if action != TELL:
+                self.no_self_trades = (self.no_self_trades - meant) | (meant if action else set())
+            count = len(self.no_self_trades)
+            self._events.append(Event("UR", account, cl_ord_id, last_qty=count))
         else:
             self._about_one(command)
 
@@ -206,6 +215,8 @@ class Oracle:
             expires = self._day_end_ns
             while expires <= time_ns:
                 expires += DAY_NS * max(1, (time_ns - expires) // DAY_NS)
+        if symbol in self.no_self_trades and not smp_id:
+            smp_id = -account
         order = OpenOrder(
             seq, account, cl_ord_id, symbol, side, qty, kind, price, tif, stop_px,
             exec_inst == "6", display, min_qty, expires, smp_id, smp,

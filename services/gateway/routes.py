@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rtes.common import messages as m
+from rtes.common.flagwire import FeatureFlagRequest
 
 
 @dataclass(frozen=True)
@@ -25,4 +26,5 @@ ROUTES: Final[dict[type, Route]] = {
     m.OrderStatusRequest: Route("H"),
     m.OrderMassStatusRequest: Route("AF", to_all=True),
     m.PartyActionRequest: Route("DH", to_all=True, names_account=True),
+    FeatureFlagRequest: Route("UF", to_all=True),
 }

@@ -87,7 +87,8 @@ class Book:
     """Both sides of one instrument."""
 
     __slots__ = (
-        "asks", "bids", "buy_stops", "halted", "instrument", "last_px", "sell_stops", "symbol",
+        "asks", "bids", "buy_stops", "halted", "instrument", "last_px", "no_self_trades",
+        "sell_stops", "symbol",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
@@ -99,6 +100,7 @@ class Book:
         self.sell_stops = Stops(1)
         self.last_px = 0  # of the last trade; 0: none yet
         self.halted = False
+        self.no_self_trades = False  # the flag
 
     def side_of(self, order: Order) -> BookSide:
         return self.bids if order.side == BUY else self.asks

@@ -14,6 +14,7 @@ from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book
 from rtes.services.matcher.expiry import GTD, Expiry
+from rtes.services.matcher.flags import switched
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant, open_orders
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome
@@ -67,6 +68,7 @@ class Engine:
             "H": self._status,
             "AF": self._mass_status,
             "DH": self._party_action,
+            "UF": self._feature_flag,
             "A": self._logon,
             "XD": self._disconnect,
         }
@@ -141,6 +143,8 @@ class Engine:
             self._reporter.refused_order(p, command, refused)
         elif kind == "DH":
             self._party_report(p, command, 0, refused[0])
+        elif kind == "UF":
+            self._reporter.other(p, "UR", *command[3:5], "", refused[0])
         else:
             order = p.orders.get(command[5]) if kind in ("F", "G", "H") else None
             self._reporter.cancel_reject(p, command, order, refused)
@@ -159,6 +163,8 @@ class Engine:
                 return
         order = Order(p, self._order_id_base | seq, command)
         order.symbol = book.symbol  # one string for all
+        if book.no_self_trades and not order.smp_id:
+            order.smp_id = -p.account  # no participant's: those are positive
         matching = self._matching
         p.orders[order.cl_ord_id] = order
         self._expiry.add(order, self._reporter.time_ns)
@@ -328,6 +334,9 @@ class Engine:
     def _party_report(self, p: Participant, command: Command, closed: int, code: int) -> None:
         action, name, symbol = command[4:7]
         self._reporter.other(p, "DI", command[3], action, name, symbol, closed, code)
+
+    def _feature_flag(self, p: Participant, command: Command, _seq: int) -> None:
+        self._reporter.other(p, "UR", *command[3:5], *switched(self.books, command))
 
     @property
     def next_expiry_ns(self) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from rtes.common.flags import NO_SELF_TRADES
 from rtes.common.records import encode
 from rtes.services.matcher.book import Book, BookSide
 from rtes.services.matcher.orders import Order, Participant
@@ -27,6 +28,7 @@ class BookState(NamedTuple):
     bids: list[OrderRow]
     asks: list[OrderRow]
     stops: list[OrderRow]
+    flags: tuple[str, ...] = ()  # that are on
 
 
 class ParticipantState(NamedTuple):
@@ -65,7 +67,8 @@ def digest(state: EngineState) -> bytes:
 def book_state(book: Book) -> BookState:
     stops = [_order(o) for queue in (book.buy_stops, book.sell_stops) for o in queue.waiting()]
     sides = (_side(book.bids), _side(book.asks))
-    return BookState(book.symbol, book.last_px, book.halted, *sides, stops)
+    flags = (NO_SELF_TRADES,) if book.no_self_trades else ()
+    return BookState(book.symbol, book.last_px, book.halted, *sides, stops, flags)
 
 
 def _side(side: BookSide) -> list[OrderRow]:
@@ -105,6 +108,7 @@ def restore_book(
 ) -> list[Order]:
     """Fill an empty book; returns its orders."""
     book.last_px, book.halted = state.last_px, state.halted
+    book.no_self_trades = NO_SELF_TRADES in state.flags
     resting = [_restored(row, participants) for row in (*state.bids, *state.asks)]
     for order, row in zip(resting, (*state.bids, *state.asks), strict=True):
         book.side_of(order).add(order)

@@ -84,7 +84,7 @@ class Risk:
             return _new_order(exposure, command)
         if kind == "G":
             return _replace(exposure, command)
-        if kind == "DH" and not exposure.operator:
+        if kind in ("DH", "UF") and not exposure.operator:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         return None
 

@@ -80,6 +80,7 @@ class Mutator:
             lambda: ["x", "list"],
             lambda: ["AN", "positions"],
             lambda: ["DH", i, 1, "BOB"],
+            lambda: ["UF", i, "no_self_trades", 1],
             lambda: ["5"] if r() < 0.1 else ["0"],
         )
         at = int(r() * (len(makers) + 12)) - 12  # orders and cancels most of all

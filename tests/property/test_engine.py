@@ -22,7 +22,7 @@ SYMBOLS = ("AAPL", "MSFT")
 INSTRUMENTS = [Instrument(symbol=s, reference_price=100) for s in SYMBOLS]
 ACCOUNTS = (1, 2, 3)
 
-KINDS = "HDDDDDDDDDDDDDDDGGGGGGFEqALXRR"  # the first one changes nothing: it is shrunk to
+KINDS = "HDDDDDDDDDDDDDDDGGGGGGFEqALXRRU"  # the first one changes nothing: it is shrunk to
 TERMS = (  # (ord_type, tif), as risk lets them pass
     *(("2", tif) for tif in "0160160160160134"),
     *(("1", tif) for tif in "04"),
@@ -95,6 +95,9 @@ class Flow:
             return ("q", *head, "7", "" if extras % 3 else symbol, ("", "1", "2")[back % 3])
         if kind == "A":
             return ("AF", *head, "" if extras % 2 else symbol)
+        if kind == "U":
+            action = (1, 1, 0, 2)[extras % 4]
+            return ("UF", *head, "no_self_trades", action, "" if back % 3 == 0 else symbol)
         if kind == "D":
             return self._new(head, symbol, intent)
         if not open_orders:
@@ -165,6 +168,9 @@ def event(account: int, r: tuple[Any, ...]) -> Event:
         return Event(r[3], account, r[5], r[8], r[15], r[16], r[10], r[11], r[22] or r[20])
     if r[0] == "9":
         return Event("9", account, r[3], why=r[9])
+    if r[0] == "UR":
+        on = [s for s in r[5].split(",") if s]
+        return Event("UR", account, r[3], last_qty=len(on), why=r[6])
     return Event(r[0], account, r[3], last_qty=r[5] if r[0] == "r" else r[4])
 
 

@@ -1,7 +1,18 @@
 """Requests sent twice, questions, sessions, the kill switch: who is told what, and who is not."""
 
+from typing import Any
+
 import pytest
-from rtes.common.enums import CancelOnDisconnect, ExecType, OrdStatus, PartyAction, Restatement
+from rtes.common.enums import (
+    CancelOnDisconnect,
+    ExecType,
+    FlagAction,
+    OrdStatus,
+    PartyAction,
+    Restatement,
+)
+from rtes.common.flags import NO_SELF_TRADES
+from rtes.common.flagwire import FeatureFlagReport
 from rtes.common.messages import (
     LogonReply,
     OrderCancelReject,
@@ -276,3 +287,58 @@ def test_risk_refuses_the_switch_of_a_participant(desk: Desk) -> None:
     assert desk.only(ANN).reject_code == Code.NOT_AUTHORIZED
     desk.buy(BOB, 1, 9)
     assert desk.types(BOB) == [ExecType.NEW]
+
+
+# ---------------------------------------------------------------- flags of the matcher
+
+
+def flag(desk: Desk, action: FlagAction, symbol: str = "", name: str = NO_SELF_TRADES) -> Any:
+    """Where it is on then, or the refusal's code."""
+    desk.ask("UF", OPS, name, int(action), symbol)
+    report = desk.only(OPS)
+    assert isinstance(report, FeatureFlagReport)
+    return report.reject_code or report.symbols
+
+
+def test_a_flag_is_switched_for_a_symbol_or_for_all_and_told(desk: Desk) -> None:
+    assert flag(desk, FlagAction.TELL) == ""
+    assert flag(desk, FlagAction.ON, "MSFT") == "MSFT"
+    assert flag(desk, FlagAction.ON) == "AAPL,MSFT"
+    assert flag(desk, FlagAction.OFF, "MSFT") == "AAPL"
+    assert flag(desk, FlagAction.TELL) == "AAPL"
+    assert flag(desk, FlagAction.ON, "NONE") == Code.UNKNOWN_SYMBOL
+    assert flag(desk, FlagAction.ON, name="other") == Code.INVALID_FIELDS
+    assert flag(desk, FlagAction.TELL) == "AAPL"
+
+
+def test_risk_refuses_a_flag_of_a_participant(desk: Desk) -> None:
+    command = ("UF", ANN, 0, 1, NO_SELF_TRADES, int(FlagAction.ON), "")
+    desk.send(command, (0, int(Code.NOT_AUTHORIZED), 0, ANN))
+    assert desk.only(ANN).reject_code == Code.NOT_AUTHORIZED
+    assert flag(desk, FlagAction.TELL) == ""
+
+
+def test_no_self_trades_keeps_an_account_from_trading_with_itself(desk: Desk) -> None:
+    flag(desk, FlagAction.ON, "AAPL")
+    for symbol, met in (("AAPL", ExecType.CANCELED), ("MSFT", ExecType.TRADE)):
+        desk.buy(ANN, 1, 99, symbol=symbol)
+        desk.sell(ANN, 1, 99, symbol=symbol)
+        assert met in desk.types(ANN)
+    desk.sell(BOB, 1, 99)
+    assert ExecType.TRADE in desk.types(BOB)  # others trade with it
+
+
+def test_no_self_trades_is_for_orders_that_come_after_it_and_leaves_smp_ids_alone(
+    desk: Desk,
+) -> None:
+    desk.buy(ANN, 1, 99)
+    flag(desk, FlagAction.ON)
+    desk.sell(ANN, 1, 99)
+    assert ExecType.TRADE in desk.types(ANN)
+    desk.buy(ANN, 1, 99, smp_id=7)
+    desk.sell(ANN, 1, 99, smp_id=8)
+    assert ExecType.TRADE in desk.types(ANN)
+    desk.buy(ANN, 1, 99)
+    flag(desk, FlagAction.OFF)
+    desk.sell(ANN, 1, 99)
+    assert ExecType.TRADE in desk.types(ANN)

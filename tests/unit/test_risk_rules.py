@@ -330,6 +330,11 @@ def test_not_authorized(floor: Floor) -> None:
     kill = ("DH", ME, NOW_NS, 90, 0, "OTHER", "", 0)
     assert floor.risk.check(kill) == (Code.NOT_AUTHORIZED, 0, ME)
     assert floor.risk.check(("DH", OPS, NOW_NS, 90, 0, "OTHER", "", 0)) is None
+    flag = (NOW_NS, 91, "no_self_trades", 1, "")
+    refused = floor.risk.check(("UF", ME, *flag))
+    assert refused is not None
+    assert refused[0] == Code.NOT_AUTHORIZED
+    assert floor.risk.check(("UF", OPS, *flag)) is None
     assert floor.new(account=99) == (Code.NOT_AUTHORIZED, 0, 99)
     assert floor.risk.check(("F", 99, NOW_NS, 90, "AAA", 1)) == (Code.NOT_AUTHORIZED, 0, 99)
 
