@@ -15,6 +15,7 @@ from rtes.common.service import check_instance
 from rtes.control.run import command
 from rtes.control.setup import setup
 from rtes.control.shards import RECORD, instance_of, program_name, supervisor_file
+from rtes.services.health.core import expected_services
 
 
 def instruments(tmp_path: Path, **shards: int | None) -> Path:
@@ -170,3 +171,11 @@ def test_an_instance_that_the_mesh_has_not_is_refused(tmp_path: Path) -> None:
     for service, number in (("gateway", 2), ("matcher", 1), ("health", 1), ("risk", -1)):
         with pytest.raises(ConfigError, match=f"there is no {service} {number}"):
             check_instance(config, service, number)
+
+
+def test_health_waits_for_every_instance(tmp_path: Path) -> None:
+    expected = expected_services(config_of(tmp_path, gateways=3, risk_shards=2, matcher_shards=2))
+    several = {"gateway": 3, "risk": 2} | dict.fromkeys(
+        ("matcher", "archive", "marketdata", "snapshotter"), 2
+    )
+    assert set(expected) == {(s, n) for s, count in several.items() for n in range(count)}
