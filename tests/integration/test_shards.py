@@ -5,13 +5,23 @@ trade there, whichever gateway they use and whichever shard dies.
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from rtes.client import AsyncClient, Client, Credentials, MarketData, NotConnected, connection
 from rtes.client.testing import SERVICES, Mesh
-from rtes.common.enums import OrdStatus, Side
+from rtes.common.enums import OrdStatus, Side, TimeInForce
 
-from tests.meshes import Reckoning, check_once, check_trades, connect, own_positions, told, until
+from tests.meshes import (
+    Reckoning,
+    check_once,
+    check_trades,
+    connect,
+    own_positions,
+    told,
+    until,
+    wait_for,
+)
 
 pytestmark = pytest.mark.mesh
 PX = {"AAPL": 58_574, "MSFT": 3_070}
@@ -199,3 +209,37 @@ def test_the_journals_agree_with_what_was_told(mesh: Mesh, buyer: Client, seller
             check_once(journal[client.account])
             expected |= Reckoning.of(journal[client.account]).positions
         holds(client, expected)
+
+
+def test_gateways_and_risk_shards_may_become_more_and_fewer(tmp_path: Path) -> None:
+    """What an account holds and has open is there after each restart, from snapshots too."""
+    services, journal = (*SERVICES, "snapshotter"), {"snapshot_commands": 1_000}
+    held_before: dict[str, int] = {}
+    for count in (1, 2, 1):
+        counts = {"gateways": count, "risk_shards": count, "matcher_shards": 2}
+        with (
+            Mesh(tmp_path, services, mesh=counts, journal=journal) as mesh,
+            at(mesh, BUYER, 0) as buyer,
+            at(mesh, SELLER, count - 1) as seller,
+        ):
+            holds(buyer, held_before)
+            assert buyer.cancel_all() == len(held_before)  # what the last mesh left open
+            for symbol in BOTH:
+                seller.sell(symbol, 3, PX[symbol])
+                buyer.buy(symbol, 5, PX[symbol])
+            held_before = {symbol: held_before.get(symbol, 0) + 3 for symbol in BOTH}
+            holds(buyer, held_before)
+            holds(seller, {symbol: -qty for symbol, qty in held_before.items()})
+            if count == 2:
+                until_snapshots(mesh, buyer, seller)
+    assert "recovered" in (tmp_path / "risk.log").read_text()
+
+
+def until_snapshots(mesh: Mesh, buyer: Client, seller: Client) -> None:
+    """Both shards get commands enough for one, and it is written."""
+    for i in range(1_000):
+        symbol = BOTH[i % 2]
+        buyer.buy(symbol, 1, PX[symbol] - 9, tif=TimeInForce.IOC, wait=False)
+        seller.sell(symbol, 1, PX[symbol] + 9, tif=TimeInForce.IOC, wait=False)
+    directories = [mesh.paths.snapshots_dir(shard) for shard in (0, 1)]
+    wait_for(lambda: all(any(d.glob("*")) for d in directories))
