@@ -95,10 +95,13 @@ class Chain:
 
     def __init__(
         self, seed: int, symbols: Sequence[str] = SYMBOLS, accounts_known: int = ACCOUNTS,
-        sessions: int = ACCOUNTS, open_max: int = OPEN_MAX,
+        sessions: int = ACCOUNTS, open_max: int = OPEN_MAX, shards: int = 1,
     ) -> None:  # fmt: skip
-        """open_max: of one session."""
-        instruments = [Instrument(symbol=s, reference_price=PRICE) for s in symbols]
+        """open_max: of one session; shards: of risk, and as many of the matcher."""
+        instruments = [
+            Instrument(symbol=s, reference_price=PRICE, shard=i % shards)
+            for i, s in enumerate(symbols)
+        ]
         limits = Limits(orders_per_s_max=10**9, position_max=10**12, open_orders_max=10**9)
         accounts = [
             Account(id=i, name=f"ACCOUNT{i}", limits=limits) for i in range(1, accounts_known + 1)
@@ -106,13 +109,20 @@ class Chain:
         find = {a.name: a for a in accounts}.get
         finder = account_finder(find, check_keys=False)
         allowed = GatewayLimits(sessions, 10_000, 10**9)
-        self._gateway = gateway.GatewayCore(0, 1, instruments, find, finder, allowed)
-        self._risk = risk.RiskCore(0, 1, Risk(instruments, accounts), [0])
-        self._matcher = matcher.MatcherCore(0, 1, Engine(0, instruments))
+        self._gateway = gateway.GatewayCore(
+            0, 1, instruments, find, finder, allowed, shards, shards
+        )
+        self._risks = [
+            risk.RiskCore(r, 1, Risk(instruments, accounts, r, shards), range(shards))
+            for r in range(shards)
+        ]
+        own = [[i for i in instruments if i.shard == m] for m in range(shards)]
+        self._matchers = [matcher.MatcherCore(m, 1, Engine(m, own[m])) for m in range(shards)]
         self._now_ns = START_NS
         self.spent = dict.fromkeys(CORES, 0)
         self.told_bytes = 0
-        self._waiting: dict[tuple[str, int], list[bytes]] = {}  # by core and channel
+        # by core, its shard and channel
+        self._waiting: dict[tuple[str, int, int], list[bytes]] = {}
         self._profile: cProfile.Profile | None = None
         self._profiled = ""
         self._traders = {
@@ -122,15 +132,16 @@ class Chain:
         self._turns = cycle(self._traders.items())
         for _ in range(3):  # everyone hears of everyone
             self._now_ns += 250 * STEP_NS
-            for core in (self._gateway, self._risk, self._matcher):
+            everyone: list[Any] = [self._gateway, *self._risks, *self._matchers]
+            for core in everyone:
                 core.tick(self._now_ns)
             self.round([])
         self.round([(name, "", encode(["A", name.decode()])) for name in self._traders])
 
     @property
     def cores(self) -> tuple[gateway.GatewayCore, risk.RiskCore, matcher.MatcherCore]:
-        """In the order of CORES."""
-        return self._gateway, self._risk, self._matcher
+        """In the order of CORES; of the first shard."""
+        return self._gateway, self._risks[0], self._matchers[0]
 
     def watch(self, core: str) -> cProfile.Profile:
         """Profile one of the cores from now on."""
@@ -152,26 +163,32 @@ class Chain:
             self.round([(name, "", encode(trader.resting())) for name, trader in turns])
 
     def open_orders(self) -> int:
-        return int(self._matcher.vitals().gauges["rtes_open_orders"])
+        return sum(int(m.vitals().gauges["rtes_open_orders"]) for m in self._matchers)
 
     def round(self, frames: list[tuple[bytes, str, bytes]]) -> None:
         """One batch all the way, and back."""
         self._now_ns += STEP_NS
-        self._run("gateway", self._gateway, {gateway.CLIENTS: frames})
-        self._run("risk", self._risk, {risk.COMMANDS: self._sent("gateway", gateway.RISK)})
-        self._run("matcher", self._matcher, {matcher.COMMANDS: self._sent("risk", risk.MATCHER)})
-        self._matcher.pending = None  # the journal has it
-        feed = self._sent("matcher", matcher.FEED)
-        self._run("risk", self._risk, {risk.FEED: feed})
-        statuses = self._sent("risk", risk.STATUS)
-        self._run("gateway", self._gateway, {gateway.RISK_STATUS: statuses, gateway.FEED: feed})
-        self.told_bytes += sum(map(len, self._sent("gateway", gateway.CLIENTS)))
+        risks, matchers = list(enumerate(self._risks)), list(enumerate(self._matchers))
+        self._run("gateway", 0, self._gateway, {gateway.CLIENTS: frames})
+        for r, core in risks:
+            commands = self._sent("gateway", 0, gateway.RISK + r)
+            self._run("risk", r, core, {risk.COMMANDS: commands})
+        for m, sequencer in matchers:
+            groups = [group for r, _ in risks for group in self._sent("risk", r, risk.MATCHER + m)]
+            self._run("matcher", m, sequencer, {matcher.COMMANDS: groups})
+            sequencer.pending = None  # the journal has it
+        feed = [frame for m, _ in matchers for frame in self._sent("matcher", m, matcher.FEED)]
+        for r, core in risks:
+            self._run("risk", r, core, {risk.FEED: feed})
+        statuses = [frame for r, _ in risks for frame in self._sent("risk", r, risk.STATUS)]
+        self._run("gateway", 0, self._gateway, {gateway.RISK_STATUS: statuses, gateway.FEED: feed})
+        self.told_bytes += sum(map(len, self._sent("gateway", 0, gateway.CLIENTS)))
 
-    def _sent(self, name: str, channel: int) -> list[bytes]:
+    def _sent(self, name: str, shard: int, channel: int) -> list[bytes]:
         """What a core has sent on a channel."""
-        return self._waiting.pop((name, channel), [])
+        return self._waiting.pop((name, shard, channel), [])
 
-    def _run(self, name: str, core: Any, channels: dict[int, list[Any]]) -> None:
+    def _run(self, name: str, shard: int, core: Any, channels: dict[int, list[Any]]) -> None:
         """One batch of a core."""
         now_ns, spent = self._now_ns, time.thread_time_ns
         profiled = self._profile if name == self._profiled else None
@@ -187,7 +204,7 @@ class Chain:
             profiled.disable()
         sent, core.outbox = core.outbox, []
         for channel, _, frame in sent:
-            self._waiting.setdefault((name, channel), []).append(frame)
+            self._waiting.setdefault((name, shard, channel), []).append(frame)
 
 
 def measure(per_frame: int, requests: int, seed: int, profile: str = "") -> dict[str, float]:

@@ -1,10 +1,11 @@
-"""CPU per order against size: open orders, symbols, accounts, sessions.
+"""CPU per order against size: open orders, symbols, accounts, sessions, shards.
 
     python -m benchmarks.scale [--largest N] [--requests N] [--json]
 
 The chain of benchmarks.cores (gateway, risk and matcher in one process, no sockets), one size
-varied at a time. Cancels and replaces are of the oldest orders, so that with many of them every one
-is cold memory. The goal is that a million open orders cost at most 1.3 times what a thousand do.
+varied at a time; shards are of risk and of the matcher alike. Cancels and replaces are of the
+oldest orders, so that with many of them every one is cold memory. The goal is that a million open
+orders cost at most 1.3 times what a thousand do.
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ class Size:
     symbols: int = 10
     accounts: int = 10
     sessions: int = 10
+    shards: int = 1
 
 
 SIZES: Final = {
@@ -33,6 +35,7 @@ SIZES: Final = {
     "symbols": (1, 10, 100, 1_000),
     "accounts": (10, 100, 1_000, 10_000),
     "sessions": (1, 10, 100, 1_000),
+    "shards": (1, 2, 3, 4),
 }
 
 
@@ -51,7 +54,7 @@ def measure(size: Size, requests: int, seed: int) -> dict[str, float]:
     """CPU us per request by core."""
     symbols = [f"SYM{i}" for i in range(size.symbols)]
     each = max(1, size.open_orders // size.sessions)
-    chain = Chain(seed, symbols, size.accounts, size.sessions, each)
+    chain = Chain(seed, symbols, size.accounts, size.sessions, each, size.shards)
     chain.rest(size.open_orders)
     before = chain.open_orders()
     cost = spend(chain, 1, requests)
