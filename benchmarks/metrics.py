@@ -2,11 +2,9 @@
 
     RTES_COMPILE=0 python -m benchmarks.metrics [--requests N] [--repetitions N] [--json]
 
-The three cores run as in benchmarks.cores, in every other run of interleaved rounds with
-Histogram.observe replaced by nothing. What remains is a counter for each order (the others are
-added to once a batch) and the report to health twice a second: their CPU time is measured by
-itself, the report's as a share of a core that is fully busy. Only plain Python can leave something
-out, so the compiled cores are refused.
+As in benchmarks.cores, in every other run with Histogram.observe replaced by nothing. What remains,
+a counter for each order and two reports a second to health, is measured by itself. Only plain
+Python can leave something out, so the compiled cores are refused.
 """
 
 import time

@@ -7,7 +7,6 @@ is not authorized learns the outcome of a probe and nothing else.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rtes.common.checks import HealthStatus, standing_of
@@ -110,7 +109,7 @@ def service_tree(s: ServiceReport) -> dict[str, Any]:
             "pid": s.snapshot.pid,
             "version": s.snapshot.version,
             "deployment": s.snapshot.deployment,
-            "start_time": datetime.fromtimestamp(s.snapshot.start_ns / 1e9, UTC).isoformat(),
+            "start_s": round(s.snapshot.start_ns / 1e9, 3),
             "age_s": round(s.age_ns / 1e9, 3),
             "checks": {name: check_tree(c) for name, c in s.snapshot.checks.items()},
         }

@@ -3,14 +3,13 @@ known before somebody needs what it destroyed. The newest segment is left out: i
 and the snapshotter executes it as it grows.
 """
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from rtes.common import blocks
-from rtes.common.journal import first_seq_of, mapped, segments
+from rtes.common.journal import first_seq_of, segments
 
 PIECE_BYTES: Final = 2 << 20  # at twice a second: 64 MiB in 16 s
 
@@ -19,8 +18,10 @@ class Scrub:
     """Call it regularly; each call reads one piece and returns all damage that is known, one text
     for each damaged segment. A segment that is whole again, or gone, is forgotten."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, opened: Callable[[Path], memoryview]) -> None:
+        """opened: the bytes of a segment."""
         self._directory = directory
+        self._opened = opened
         self._damage: dict[Path, str] = {}
         self._pieces = self._round()
 
@@ -42,8 +43,7 @@ class Scrub:
     def _segment(self, path: Path, wanted_seq: int) -> Iterator[None]:
         """wanted_seq: with which the next segment begins."""
         try:
-            _forget_pages(path)
-            data = mapped(path)
+            data = self._opened(path)
         except FileNotFoundError:
             return  # removed meanwhile: no snapshot needs it
         end, next_seq, piece = 0, first_seq_of(path), PIECE_BYTES
@@ -58,15 +58,6 @@ class Scrub:
             self._damage.pop(path, None)
         else:
             self._damage[path] = f"{path.name}: damaged at byte {end}, sequence number {next_seq}"
-
-
-def _forget_pages(path: Path) -> None:
-    """What is read is to come from the disk and not from the kernel's memory of it."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
 
 
 def _used(data: memoryview) -> bool:

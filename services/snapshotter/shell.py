@@ -1,5 +1,6 @@
 """The snapshotter's files: where it starts, what it saves, which segments nobody needs then."""
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 from rtes.common import logs
 from rtes.common.config import Config
-from rtes.common.journal import Point, Reader, first_seq_of, segments
+from rtes.common.journal import Point, Reader, first_seq_of, mapped, segments
 from rtes.common.records import decode
 from rtes.common.refdata import Account, Instrument
 from rtes.common.service import Boot
@@ -57,7 +58,7 @@ def snapshotter(start: Boot) -> SnapshotterCore:
         save,
         settings.snapshot_commands,
         settings.snapshot_interval_s * 1_000_000_000,
-        Scrub(directory),
+        Scrub(directory, from_disk),
     )
     saved = snapshots.newest(*PARTS)
     if saved is not None:
@@ -65,6 +66,16 @@ def snapshotter(start: Boot) -> SnapshotterCore:
         core.resume(saved[0].point, saved[0].time_ns)
         logs.get().info("recovered", snapshot_seq=saved[0].point.seq)
     return core
+
+
+def from_disk(path: Path) -> memoryview:
+    """The bytes of a segment as they are on the disk, not as the kernel remembers them."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+    return mapped(path)
 
 
 def remove_unneeded(directory: Path, oldest_snapshot: int, history_bytes: int) -> None:

@@ -87,6 +87,7 @@ def test_every_alert_is_complete(name: str) -> None:
     assert runbook
     text = (RUNBOOKS / runbook.group(1)).read_text()
     assert "## What to do" in text
+    assert re.search(r"\nWalked through: .+\.\n$", text)
     assert name in RULES_TEST.read_text()
 
 
