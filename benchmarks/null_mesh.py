@@ -32,7 +32,7 @@ def gateway(sockets: Sockets, spec: dict[str, str]) -> None:
     curve = CurveServer(spec["public"], spec["secret"], lambda _key: True)
     sockets.router(IN, spec["endpoint"], curve)
     sockets.push(OUT, spec["ipc"] + "risk")
-    sockets.subscribe(FEED, [spec["ipc"] + "feed"], [b""])
+    sockets.subscribe(FEED, [(spec["ipc"] + "feed", None)], [b""])
     while True:
         for channel in sockets.wait(1_000):
             if channel == IN:
@@ -75,7 +75,7 @@ def run(role: str, spec: dict[str, str]) -> None:
         sockets.pull(IN, ipc + "matcher")
         sockets.publish(OUT, ipc + "feed")
     else:
-        sockets.subscribe(FEED, [ipc + "feed"], [b""])
+        sockets.subscribe(FEED, [(ipc + "feed", None)], [b""])
         if role == "risk":
             sockets.pull(IN, ipc + "risk")
             sockets.push(OUT, ipc + "matcher")

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "replay": Lazy("rtes.client.replay", "replay", "Send a LOBSTER message file."),
     "journal": Lazy("rtes.control.journal", "journal", "Check, show, replay what was written."),
     "setup": Lazy("rtes.control.commands", "setup", "Make missing accounts and keys."),
+    "hosts": Lazy("rtes.control.hosts", "hosts", "Several hosts: who is where, what each needs."),
     "paths": Lazy("rtes.control.commands", "paths", "Say where run-time state lies."),
     "config": Lazy("rtes.control.cli_config", "config", "Check or show the configuration."),
     "flags": Lazy("rtes.control.cli_flags", "flags", "Feature flags: list, set, explain."),

@@ -50,7 +50,8 @@ def _instruments(setting: Setting) -> dict[str, SecurityList]:
 
 
 def _subscribe(setting: Setting, symbols: list[str], channels: tuple[str, ...]) -> MarketData:
-    sources = sources_of(_instruments(setting), symbols, setting.config.exchange.orders_endpoint)
+    endpoint = setting.config.serving("gateway").orders_endpoint
+    sources = sources_of(_instruments(setting), symbols, endpoint)
     credentials = Credentials.of(setting.account, Paths(setting.config))
     return MarketData(sources, channels, credentials)
 

@@ -43,7 +43,7 @@ def reach(
         if credentials is None and config.security.curve:
             credentials = Credentials.of(account, Paths(config))
         numbers = range(config.mesh.gateways)
-        endpoints = endpoints or [config.exchange.instance(n).orders_endpoint for n in numbers]
+        endpoints = endpoints or [config.serving("gateway", n).orders_endpoint for n in numbers]
     return endpoints, credentials
 
 

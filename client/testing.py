@@ -82,7 +82,7 @@ class Mesh:
         self._context = zmq.Context()
         self._health = self._context.socket(zmq.PULL)
         if HEALTH not in services:
-            self._health.bind(self.paths.socket(HEALTH))
+            self._health.bind(self.paths.socket("health0"))
         self.vitals: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> "Mesh":

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+from rtes.common.placement import WIRES, Placement
 
 SECTION: Final = ConfigDict(frozen=True, extra="forbid")
 Port = Annotated[int, Field(ge=1024, le=65_535)]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")]  # IPv4 or name
+_LISTENERS: Final = {
+    "orders": "gateway",
+    "market data": "marketdata",
+    "market data snapshots": "marketdata",
+    "http": "health",
+    "control": "control",
+}
 
 
 class Exchange(BaseModel):
@@ -93,6 +102,20 @@ class Mesh(BaseModel):
         int,
         Field(ge=1, le=32, description="each has a part of the symbols; fixed once it has traded"),
     ] = 1
+    hosts: Annotated[
+        dict[str, Host],
+        Field(
+            description="service, or service and number like `risk1` -> host: where each runs; "
+            "empty: all on one host"
+        ),
+    ] = {}
+    base_port: Annotated[
+        Port, Field(description="first of those between services on different hosts")
+    ] = 7000
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.hosts, self.instances)
 
     @property
     def instances(self) -> dict[str, int]:
@@ -107,13 +130,20 @@ class Mesh(BaseModel):
 
 
 def ports(exchange: Exchange, mesh: Mesh) -> dict[str, int]:
-    """Every port that is listened on, by what it is for: `orders`, `orders 1` of gateway 1."""
+    """Every port that is listened on, by what it is for: `orders`, `orders 1` of gateway 1,
+    `feed0` between services on different hosts."""
     found = dict(exchange.ports)
     for of, count in (("orders", mesh.gateways), ("market data", mesh.matcher_shards)):
         for number in range(1, count):
             own = exchange.instance(number).ports
             found |= {f"{what} {number}": own[what] for what in own if what.startswith(of)}
-    return found
+    return found | mesh.placement.ports(mesh.base_port + exchange.port_offset)
+
+
+def listener(what: str) -> tuple[str, int]:
+    """The instance (service, number) that listens on a port of `ports`, by what that is for."""
+    name = what.rstrip("0123456789").rstrip()
+    return _LISTENERS.get(name) or WIRES[name].binder, int(what.removeprefix(name) or 0)
 
 
 def port_faults(exchange: Exchange, mesh: Mesh) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic.fields import FieldInfo
 from rtes.common.config_mesh import SECTION, Exchange, Mesh, port_faults, ports
 from rtes.common.flags import FlagName, Percent, Rule, Targeting, fault
+from rtes.common.placement import bind_host
 from rtes.common.refdata import Account, Limits
 
 PROFILES: Final = {
@@ -209,8 +210,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> "Config":
-        faults = [*port_faults(self.exchange, self.mesh), *self._limits()]
-        faults += [*self._cores(), *self._exposed()]
+        faults = [*self.mesh.placement.faults(), *port_faults(self.exchange, self.mesh)]
+        faults += [*self._limits(), *self._cores(), *self._exposed()]
         if self.environment == "prod":
             faults += self._not_in_prod()
         if faults:
@@ -226,7 +227,18 @@ class Config(_Section):
     def market_data_endpoints(self) -> list[str]:
         """Where each matcher shard's market data is published."""
         shards = range(self.mesh.matcher_shards)
-        return [self.exchange.instance(shard).market_data_endpoint for shard in shards]
+        return [self.serving("marketdata", shard).market_data_endpoint for shard in shards]
+
+    def serving(self, service: str, number: int = 0) -> Exchange:
+        """Where an instance of gateway, marketdata, health or control is reached."""
+        own, host = self.exchange.instance(number), self.mesh.placement.host(service, number)
+        return own.model_copy(update={"host": host}) if host else own
+
+    def listening(self, service: str, number: int = 0) -> Exchange:
+        """What that instance binds: its address; a name may stand for another, so then all."""
+        own = self.serving(service, number)
+        placed = self.mesh.placement.host(service, number)
+        return own.model_copy(update={"host": bind_host(placed)}) if placed else own
 
     def _limits(self) -> Iterator[str]:
         risk = self.risk
@@ -253,11 +265,19 @@ class Config(_Section):
                 yield f"cores.{service} shares core {shared[0]} with cores.matcher"
 
     def _exposed(self) -> Iterator[str]:
-        if not self.security.curve and self.exchange.control_port is not None:
+        if self.security.curve:
+            return
+        if self.exchange.control_port is not None:
             yield "exchange.control_port needs security.curve on: a key says who operates"
-        if not self.security.curve and self.exchange.host not in LOOPBACK:
+        if self.mesh.placement.several:
             yield (
-                f"security.curve is off and exchange.host is {self.exchange.host}: without keys "
+                "security.curve is off and mesh.hosts names several hosts: without keys anybody "
+                "between them could trade; turn curve on"
+            )
+        elif (host := self.serving("gateway").host) not in LOOPBACK:
+            setting = "mesh.hosts.gateway" if self.mesh.hosts else "exchange.host"
+            yield (
+                f"security.curve is off and {setting} is {host}: without keys "
                 f"anybody could trade; turn curve on or listen on 127.0.0.1"
             )
 
@@ -282,7 +302,8 @@ class Config(_Section):
     def http_url(self) -> str:
         """Where the health pages are."""
         scheme = "https" if self.security.tls else "http"
-        return f"{scheme}://{self.exchange.host}:{self.exchange.ports['http']}"
+        health = self.serving("health")
+        return f"{scheme}://{health.host}:{health.ports['http']}"
 
     def limits_of(self, account: Account) -> Limits:
         """The account's own risk limits, or those of the configuration."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 import zmq
 
 PER_ADDRESS_MAX: Final = 64  # connections from one IP address
+SERVICES_MAX: Final = 256  # connections from one IP address to a socket between services
 TOTAL_MAX: Final = 2_048  # connections of one socket; sessions_max of them may log on
 FILES_RESERVED: Final = 256  # for everything that is not a participant's connection
 IDLE_NS: Final = 30_000_000_000  # a connection that has said nothing by then is closed
@@ -56,13 +57,19 @@ class _Peer:
 class Connections:
     """The connections of one bound socket. `monitor` is to be polled; `drain` when it is ready."""
 
-    def __init__(self, server: "zmq.Socket[bytes]", close_silent: bool) -> None:
+    def __init__(
+        self,
+        server: "zmq.Socket[bytes]",
+        close_silent: bool,
+        per_address_max: int = PER_ADDRESS_MAX,
+    ) -> None:
         """close_silent: end connections that say nothing at all; not for subscribers."""
         self.refused = 0  # too many of them
         self.closed = 0  # by us
         self.lost: deque[tuple[int, bytes]] = deque()  # when, routing id; not taken yet
         self.user_of: dict[bytes, str] = {}  # by routing id; a connection keeps key and id for life
         self._close_silent = close_silent
+        self._per_address_max = per_address_max
         self._by_fd: dict[int, _Peer] = {}
         self._fd_of: dict[bytes, int] = {}
         self._from_host: Counter[str] = Counter()
@@ -96,7 +103,7 @@ class Connections:
         if address is None:
             return  # gone again already
         host = address[0]
-        if len(self._by_fd) >= TOTAL_MAX or self._from_host[host] >= PER_ADDRESS_MAX:
+        if len(self._by_fd) >= TOTAL_MAX or self._from_host[host] >= self._per_address_max:
             self.refused += 1
             _shut_down(fd, address)
             return

@@ -7,7 +7,7 @@ lost tail. A follower applies each sequence number exactly once, in order.
 
 import struct
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rtes.common.events import Events
 from rtes.common.invariant import invariant
@@ -18,6 +18,7 @@ TOPIC_BLOCK: Final = b"B"
 TOPIC_STATUS: Final = b"S"
 TOPIC_END: Final = b"E"  # ends an answer of the archive: only then is more asked for
 TOPIC_GONE: Final = b"G"  # what was asked for is older than what is kept
+TOPIC_SNAPSHOT: Final = b"N"  # a piece of a snapshot
 REQUEST_INTERVAL_NS: Final = 100_000_000
 PENDING_BLOCKS_MAX: Final = 1_024
 
@@ -47,6 +48,30 @@ def end_frame(shard: int) -> bytes:
 def gone_frame(shard: int, seq: int) -> bytes:
     """The archive's answer when what follows seq was removed."""
     return TOPIC_GONE + encode((shard, seq))
+
+
+def snapshot_request(shard: int, seq: int, part: str, offset: int) -> bytes:
+    """Asks the archive for a piece of a snapshot's file; seq 0: only which snapshots there are."""
+    return encode(("snapshot", shard, seq, part, offset))
+
+
+class SnapshotPiece(NamedTuple):
+    """The answer: data from offset on, of a file of so many bytes; without data when there is no
+    such file. seqs are the snapshots that there are, oldest first."""
+
+    seq: int
+    part: str
+    offset: int
+    size: int
+    data: bytes
+    seqs: list[int]
+
+    def frame(self) -> bytes:
+        return TOPIC_SNAPSHOT + encode(self)
+
+    @classmethod
+    def of(cls, frame: bytes) -> "SnapshotPiece":
+        return cls._make(decode(frame[1:]))
 
 
 class FellBehindError(RuntimeError):

@@ -29,6 +29,7 @@ class Paths:
         self.keys_dir = self.run_dir / "keys"
         self.beats_dir = self.run_dir / "beats"
         self.certs_dir = self.run_dir / "certs"
+        self.mesh_file = self.run_dir / "mesh.json"
         self.accounts_file = self.run_dir / "accounts.json"
         self.config_file = self.run_dir / "config.json"
         self.flags_file = self.run_dir / "flags.json"

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rtes.common import logs, process, storage
+from rtes.common import logs, process, snapshot_fetch, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
@@ -35,7 +35,9 @@ from rtes.common.refdata import (
     load_instruments,
 )
 from rtes.common.secrets import read_private
+from rtes.common.snapshots import Snapshot, Snapshots
 from rtes.common.sockets import CurveServer, Sockets
+from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
 Made = TypeVar("Made")
@@ -94,12 +96,27 @@ class Boot:
     epoch: int  # of services without a journal: larger at each start, mostly its milliseconds
     lock: int  # held until this process ends
     probes: ServiceProbes  # served when --probe-port is given
+    wiring: Wiring  # where the sockets between services are
 
     def sockets(self) -> Sockets:
         """Sockets with the channel to health."""
         sockets = Sockets()
-        sockets.push(HEALTH_CHANNEL, self.paths.socket("health"))
+        sockets.push(HEALTH_CHANNEL, *self.wiring.reached("health", 0))
         return sockets
+
+    def try_doors(self) -> None:
+        """End this process unless the sockets that it bound for services on other hosts refuse a
+        key that nobody knows."""
+        for address in self.wiring.open_doors():
+            logs.get().error("ends", why=f"{address}: an unknown key is not refused there")
+            raise SystemExit(EXIT_CONFIG)
+
+    def newest_snapshot(self, shard: int, *parts: str) -> list[Snapshot] | None:
+        """These parts of a matcher shard's newest snapshot: its files, or what its archive on
+        another host sends; None when there is none."""
+        if self.wiring.beside("matcher", shard):
+            return Snapshots(self.paths.snapshots_dir(shard)).newest(*parts)
+        return snapshot_fetch.newest(self.wiring.reached("archive", shard), shard, parts)
 
     def heartbeat(self, counts_s: float = COUNTS_S) -> Heartbeat:
         """Tells the watchdog that this process lives, for so long each time it is called."""
@@ -114,6 +131,7 @@ class Boot:
         beat_counts_s: float = COUNTS_S,
     ) -> Loop:
         """The loop of this process around core."""
+        self.try_doors()
         heartbeat = self.heartbeat(beat_counts_s)
 
         def beat() -> None:
@@ -179,7 +197,8 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         listed = load_accounts(paths.accounts_file)
         check_made_for(config, listed.environment, paths.accounts_file)
         accounts = [a.model_copy(update={"limits": config.limits_of(a)}) for a in listed.accounts]
-    except (ConfigError, process.CoreError, OSError, ValueError) as error:
+        wiring = Wiring(config, service, options.shard)
+    except (OperatorError, process.CoreError, OSError, ValueError) as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
     own = paths.run_dir / "locks" / f"{service}{options.shard}"
@@ -203,7 +222,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         _serve_probes(service, config, probes, options.probe_port)
     return Boot(
         service, config, paths, shard, instruments, accounts, roster, live, limits,
-        clock, epoch, lock, probes,
+        clock, epoch, lock, probes, wiring,
     )  # fmt: skip
 
 

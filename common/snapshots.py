@@ -5,6 +5,7 @@ marketdata): a line of magic and version, crc32, then msgpack of (seq, crc of th
 the last command, state). It appears whole or not at all; the two newest are kept.
 """
 
+import os
 import shutil
 import struct
 import zlib
@@ -22,6 +23,7 @@ KEPT: Final = 2
 ENGINE: Final = "engine"
 RISK: Final = "risk"
 MARKET_DATA: Final = "marketdata"
+PARTS: Final = (ENGINE, RISK, MARKET_DATA)
 _HEADER: Final = struct.Struct(">8sII")  # magic, version, crc32
 _MAGIC: Final = b"RTESNAP\n"
 _VERSION: Final = 1
@@ -47,6 +49,18 @@ class _Stored(NamedTuple):
 
 
 _decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def parse(data: bytes, where: str) -> Snapshot:
+    """The content of a file. Raises SnapshotError, which says where."""
+    if len(data) < _HEADER.size:
+        raise SnapshotError(f"{where}: {len(data)} bytes are no snapshot")
+    magic, version, crc = _HEADER.unpack_from(data)
+    body = memoryview(data)[_HEADER.size :]
+    if (magic, version) != (_MAGIC, _VERSION) or zlib.crc32(body) != crc:
+        raise SnapshotError(f"{where}: damaged, or of another version; remove the snapshot")
+    stored = _decode(body)
+    return Snapshot(Point(stored.seq, stored.crc), stored.time_ns, bytes(stored.state))
 
 
 class Snapshots:
@@ -81,15 +95,20 @@ class Snapshots:
         """Raises SnapshotError, which names the file."""
         path = self._path(seq, part)
         try:
-            data = path.read_bytes()
-            magic, version, crc = _HEADER.unpack_from(data)
-        except (OSError, struct.error) as error:
+            return parse(path.read_bytes(), str(path))
+        except OSError as error:
             raise SnapshotError(f"{path}: {error}") from None
-        body = memoryview(data)[_HEADER.size :]
-        if (magic, version) != (_MAGIC, _VERSION) or zlib.crc32(body) != crc:
-            raise SnapshotError(f"{path}: damaged, or of another version; remove the snapshot")
-        stored = _decode(body)
-        return Snapshot(Point(stored.seq, stored.crc), stored.time_ns, bytes(stored.state))
+
+    def piece(self, seq: int, part: str, offset: int, size: int) -> tuple[int, bytes]:
+        """(size of the file, at most size bytes of it from offset on); (0, b"") without one."""
+        if part not in PARTS:
+            return 0, b""
+        try:
+            with self._path(seq, part).open("rb") as file:
+                file.seek(offset)
+                return os.fstat(file.fileno()).st_size, file.read(size)
+        except OSError:
+            return 0, b""
 
     def forget_after(self, seq: int) -> None:
         """Remove what is newer than seq."""

@@ -5,14 +5,14 @@ block; a frame that a full or missing peer does not take is dropped and counted.
 towards a participant has a number, and so have the connections.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import zmq
 import zmq.auth
-from rtes.common.connections import Connections
+from rtes.common.connections import PER_ADDRESS_MAX, SERVICES_MAX, Connections
 from zmq.auth.thread import ThreadAuthenticator
 
 DRAIN_FRAMES_MAX: Final = 256
@@ -20,6 +20,7 @@ HWM_FRAMES: Final = 50_000  # between services, which have windows of their own
 INBOUND_FRAMES_MAX: Final = 256  # of one participant; beyond it TCP makes it wait
 OUTBOUND_FRAMES_MAX: Final = 4_096  # to one participant that does not read
 _MAX_CLIENT_FRAME: Final = 1 << 17
+_MAX_SERVICE_FRAME: Final = 1 << 26  # of a service to another, on another host
 _send = zmq.backend.Socket.send  # skips pyzmq's Python layer: 320 ns instead of 740
 # plain ints: an enum's | alone takes as long as a send
 _NOBLOCK: Final = int(zmq.NOBLOCK)
@@ -30,11 +31,13 @@ _SRCFD: Final = int(zmq.SRCFD)
 
 @dataclass(frozen=True)
 class CurveServer:
-    """Key pair of a server socket, and who may connect: public key (Z85) -> account name."""
+    """Key pair of a server socket, and who may connect, by public key (Z85): participants, or
+    services of this mesh."""
 
     public_key: str
     secret_key: str
     allowed: Callable[[str], bool]
+    services: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class CurveClient:
     public_key: str
     secret_key: str
     server_key: str
+
+
+Reached = tuple[str, CurveClient | None]  # an address, and the keys to show there
 
 
 class _Allow:
@@ -82,11 +88,16 @@ class Sockets:
             self._channel_of[socket] = channel
         return socket
 
-    def pull(self, channel: int, address: str) -> None:
-        _bind(self._add(channel, zmq.PULL, polled=True), address)
+    def pull(self, channel: int, address: str, curve: CurveServer | None = None) -> None:
+        socket = self._add(channel, zmq.PULL, polled=True)
+        if curve is not None:
+            socket.setsockopt(zmq.MAXMSGSIZE, _MAX_SERVICE_FRAME)
+            self._face_outside(channel, socket, SERVICES_MAX, close_silent=False)
+        self._secure(channel, socket, curve)
+        _bind(socket, address)
 
-    def push(self, channel: int, address: str) -> None:
-        self._add(channel, zmq.PUSH, polled=False).connect(address)
+    def push(self, channel: int, address: str, curve: CurveClient | None = None) -> None:
+        _connect(self._add(channel, zmq.PUSH, polled=False), address, curve)
 
     def publish(
         self,
@@ -99,24 +110,20 @@ class Sockets:
         socket = self._add(channel, zmq.PUB, polled=False)
         socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
         if address.startswith("tcp://"):
-            self._face_outside(channel, socket, close_silent=False)
-        self._secure(socket, curve)
+            self._face_outside(channel, socket, _per_address_max(curve), close_silent=False)
+        self._secure(channel, socket, curve)
         _bind(socket, address)
 
-    def subscribe(self, channel: int, addresses: list[str], topics: list[bytes]) -> None:
+    def subscribe(self, channel: int, sources: Iterable[Reached], topics: list[bytes]) -> None:
+        """sources: address, and the keys to show there."""
         socket = self._add(channel, zmq.SUB, polled=True)
         for topic in topics:
             socket.setsockopt(zmq.SUBSCRIBE, topic)
-        for address in addresses:
-            socket.connect(address)
+        for address, curve in sources:
+            _connect(socket, address, curve)
 
     def dealer(self, channel: int, address: str, curve: CurveClient | None = None) -> None:
-        socket = self._add(channel, zmq.DEALER, polled=True)
-        if curve is not None:
-            socket.curve_publickey = curve.public_key.encode()
-            socket.curve_secretkey = curve.secret_key.encode()
-            socket.curve_serverkey = curve.server_key.encode()
-        socket.connect(address)
+        _connect(self._add(channel, zmq.DEALER, polled=True), address, curve)
 
     def router(
         self,
@@ -129,37 +136,48 @@ class Sockets:
         """Frames arrive as (routing_id, user, payload); user is the client's key under CURVE.
 
         A payload of several parts arrives as an empty one. With tell_lost, payload None says that
-        the connection is gone. The limits hold for participants (tcp), not between services."""
+        the connection is gone. The limits hold for participants, not between services."""
         socket = self._add(channel, zmq.ROUTER, polled=True)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, _MAX_CLIENT_FRAME)
         self._identified.add(channel)
         if tell_lost:
             self._telling_lost.add(channel)
-        if address.startswith("tcp://"):
+        participants = address.startswith("tcp://") and not (curve and curve.services)
+        if participants:
             socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
             socket.setsockopt(zmq.RCVHWM, INBOUND_FRAMES_MAX)
-            self._face_outside(channel, socket, close_silent=True)
-        self._secure(socket, curve)
+        if address.startswith("tcp://"):
+            self._face_outside(channel, socket, _per_address_max(curve), participants)
+        self._secure(channel, socket, curve)
         _bind(socket, address)
 
-    def _face_outside(self, channel: int, socket: "zmq.Socket[bytes]", close_silent: bool) -> None:
+    def _face_outside(
+        self,
+        channel: int,
+        socket: "zmq.Socket[bytes]",
+        per_address_max: int,
+        close_silent: bool,
+    ) -> None:
         """Whoever connects may be half open, silent, one of too many."""
-        socket.setsockopt(zmq.HANDSHAKE_IVL, 2_000)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 1_000)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3_000)
-        connections = self._connections[channel] = Connections(socket, close_silent)
+        _notice_loss(socket)
+        connections = self._connections[channel] = Connections(
+            socket, close_silent, per_address_max
+        )
         self._polled.append((connections.monitor, _POLLIN))
         self._channel_of_monitor[connections.monitor] = channel
 
-    def _secure(self, socket: "zmq.Socket[bytes]", curve: CurveServer | None) -> None:
+    def _secure(
+        self, channel: int, socket: "zmq.Socket[bytes]", curve: CurveServer | None
+    ) -> None:
         if curve is None:
             return
         if self._authenticator is None:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
-            self._authenticator.configure_curve_callback("rtes", _Allow(curve.allowed))
-        socket.setsockopt(zmq.ZAP_DOMAIN, b"rtes")
+        domain = f"channel{channel}"  # each has its own list of who may connect
+        self._authenticator.configure_curve_callback(domain, _Allow(curve.allowed))
+        socket.setsockopt(zmq.ZAP_DOMAIN, domain.encode())
         socket.curve_server = True
         socket.curve_publickey = curve.public_key.encode()
         socket.curve_secretkey = curve.secret_key.encode()
@@ -188,7 +206,11 @@ class Sockets:
         socket = self._by_channel[channel]
         if channel in self._identified:
             return self._receive_identified(channel, socket)
-        recv, frames = socket.recv, [socket.recv(_NOBLOCK)]
+        recv = socket.recv
+        try:
+            frames = [recv(_NOBLOCK)]
+        except zmq.Again:  # somebody connected: under CURVE that alone makes it ready
+            return []
         if zmq.zmq_poll([(socket, _POLLIN)], 0):
             try:
                 while len(frames) < DRAIN_FRAMES_MAX:
@@ -269,16 +291,41 @@ def _user(frame: zmq.Frame) -> str:
         return ""
 
 
+def _per_address_max(curve: CurveServer | None) -> int:
+    return SERVICES_MAX if curve is not None and curve.services else PER_ADDRESS_MAX
+
+
+def _notice_loss(socket: "zmq.Socket[bytes]") -> None:
+    """A peer whose host is gone sends no word of it."""
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 2_000)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 1_000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3_000)
+
+
+def _connect(socket: "zmq.Socket[bytes]", address: str, curve: CurveClient | None) -> None:
+    if address.startswith("tcp://"):
+        socket.setsockopt(zmq.CONNECT_TIMEOUT, 3_000)
+        _notice_loss(socket)
+    if curve is not None:
+        socket.curve_publickey = curve.public_key.encode()
+        socket.curve_secretkey = curve.secret_key.encode()
+        socket.curve_serverkey = curve.server_key.encode()
+    socket.connect(address)
+
+
 def _bind(socket: "zmq.Socket[bytes]", address: str) -> None:
     if address.startswith("ipc://"):
         Path(address[6:]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket.bind(address)
 
 
-def refuses_unknown_key(endpoint: str, server_key: str, timeout_ms: int = 2_000) -> bool:
-    """Try a key that nobody knows; True when the handshake was refused for it."""
+def refuses_unknown_key(
+    endpoint: str, server_key: str, timeout_ms: int = 2_000, kind: int = zmq.DEALER
+) -> bool:
+    """Try a key that nobody knows; True when the handshake was refused for it. kind: what may
+    connect there."""
     context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
+    socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
     public, secret = zmq.curve_keypair()
     socket.curve_publickey, socket.curve_secretkey = public, secret

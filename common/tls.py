@@ -82,7 +82,8 @@ def client_context(config: Config) -> ssl.SSLContext:
 
 def http_connection(config: Config, timeout_s: float) -> http.client.HTTPConnection:
     """A connection to the exchange's HTTP pages, with TLS when it is on."""
-    host, port = config.exchange.host, config.exchange.ports["http"]
+    health = config.serving("health")
+    host, port = health.host, health.ports["http"]
     if not config.security.tls:
         return http.client.HTTPConnection(host, port, timeout=timeout_s)
     context = client_context(config)

@@ -108,7 +108,7 @@ def _directory(config: Config) -> Path:
 
 
 def _sans(config: Config, more: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*USUAL_SANS, config.exchange.host, *more]))
+    return list(dict.fromkeys([*USUAL_SANS, config.serving("health").host, *more]))
 
 
 def _named(name: str) -> x509.Name:

@@ -7,7 +7,7 @@ from rtes.common.config import PROFILES, running
 from rtes.common.paths import Paths
 from rtes.control.setup import setup as make_accounts
 
-_profile = click.option(
+profile_option = click.option(
     "--profile",
     type=click.Choice(sorted(set(PROFILES.values()))),
     default="dev",
@@ -17,7 +17,7 @@ _profile = click.option(
 
 
 @click.command()
-@_profile
+@profile_option
 def setup(profile: str) -> None:
     """Make the accounts, keys and certificates that are missing for a first start.
 
@@ -28,7 +28,7 @@ def setup(profile: str) -> None:
 
 
 @click.command()
-@_profile
+@profile_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def paths(profile: str, as_json: bool) -> None:
     """Say where run-time state lies; all of it is under the first directory."""

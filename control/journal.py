@@ -24,12 +24,12 @@ from rtes.common.paths import Paths
 from rtes.common.records import Block, decode_block, decode_reports
 from rtes.common.refdata import load_accounts, load_instruments
 from rtes.common.service import check_instance
-from rtes.common.snapshots import ENGINE, SnapshotError, Snapshots
+from rtes.common.snapshots import ENGINE, PARTS, SnapshotError, Snapshots
 from rtes.common.storage import EXIT_JOURNAL_CORRUPT
 from rtes.control.cli_common import Operator, operator
 from rtes.services.matcher import state
 from rtes.services.snapshotter.core import Replicas
-from rtes.services.snapshotter.shell import PARTS, new_replicas, restore
+from rtes.services.snapshotter.shell import new_replicas, restore
 
 FOLLOW_S: Final = 0.2
 _shard = click.option("--shard", default=0, show_default=True, help="Which matcher's.")

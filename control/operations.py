@@ -50,7 +50,7 @@ def operator_key(desk: Desk, name: str) -> Plan:
         raise OperatorError("exchange.control_port is not set: nothing listens for other hosts")
     setup(desk.config)
     public, key = new_key(name, participants.server_key(desk.paths))
-    key["endpoint"] = desk.config.exchange.control_endpoint
+    key["endpoint"] = desk.config.serving("control").control_endpoint
     before = desk.access.identity(f"key:{name}")
     after = desk.access.with_key(name, public)
     identity, file = after.identity(f"key:{name}"), desk.paths.key_file(f"operator@{name}")

@@ -36,7 +36,7 @@ class RemoteControl:
         self._desk = desk
         self._sockets = Sockets()
         curve = CurveServer(pair["public_key"], pair["secret_key"], self._knows)
-        endpoint = config.exchange.control_endpoint
+        endpoint = config.listening("control").control_endpoint
         try:
             self._sockets.router(REQUESTS, endpoint, curve)
         except zmq.ZMQError as error:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from rtes.common.config import ConfigError, load
 from rtes.common.process import die_with_parent
-from rtes.control.setup import setup
+from rtes.control.hosts import prepare
 from rtes.control.shards import instance_of
 
 EXIT_CONFIG: Final = 64
@@ -34,7 +34,7 @@ def main() -> NoReturn:
     die_with_parent()
     profile = os.environ.get("RTES_ENVIRONMENT", "dev")
     try:
-        setup(load(profile))
+        prepare(load(profile))
     except (ConfigError, OSError) as error:
         print(f"{sys.argv[1]}: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)

@@ -13,7 +13,9 @@ import zmq
 from rtes.common.config import Config
 from rtes.common.enums import Role
 from rtes.common.paths import Paths
+from rtes.common.placement import MEMBERS
 from rtes.common.refdata import Account, Accounts, load_accounts
+from rtes.common.wiring import MeshKeys
 from rtes.control import certs
 from rtes.control.files import locked, replace
 from rtes.control.shards import keep_shards
@@ -31,8 +33,10 @@ def setup(config: Config) -> list[str]:
     paths.prepare()
     with locked(paths.run_dir / "setup.lock"):
         keep_shards(config)
-        _write_if_changed(paths.config_file, config.without_secrets() + "\n")
+        write_config(config)
         server_key = _server_key(config)
+        if config.mesh.placement.several:
+            _mesh_keys(config)
         if config.security.tls and config.security.tls_cert_file is None:
             certs.init(config)
         known = _known_accounts(paths)
@@ -46,6 +50,11 @@ def setup(config: Config) -> list[str]:
         if made or not paths.accounts_file.exists():
             write_accounts(config, [*known, *made])
     return [a.name for a in made]
+
+
+def write_config(config: Config) -> None:
+    """Leave it where those find it who look for a running exchange."""
+    _write_if_changed(Paths(config).config_file, config.without_secrets() + "\n")
 
 
 def bot_names(config: Config) -> list[str]:
@@ -75,6 +84,19 @@ def _server_key(config: Config) -> str:
         key = {"public_key": public.decode(), "secret_key": secret.decode()}
         _write_secret(path, {"environment": config.environment, **key})
     return str(json.loads(path.read_text())["public_key"])
+
+
+def _mesh_keys(config: Config) -> None:
+    """A key pair for each service, and all public ones in a file that every host has."""
+    paths, public_keys = Paths(config), {}
+    for service in MEMBERS:
+        path = paths.key_file(f"mesh@{service}")
+        if not path.exists():
+            public, secret = (key.decode() for key in zmq.curve_keypair())
+            _write_secret(path, {"public_key": public, "secret_key": secret})
+        public_keys[service] = str(json.loads(path.read_text())["public_key"])
+    file = MeshKeys(environment=config.environment, public_keys=public_keys)
+    _write_if_changed(paths.mesh_file, file.model_dump_json(indent=2) + "\n")
 
 
 def _new_account(paths: Paths, number: int, name: str, role: Role, server_key: str) -> Account:

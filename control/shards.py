@@ -4,7 +4,9 @@ The first of a service is the program of its name, the second is SERVICE1: super
 first of each, and the others are made from them.
 """
 
+import io
 import json
+from collections.abc import Collection
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any, Final
@@ -28,9 +30,9 @@ def instance_of(program: str) -> tuple[str, int]:
     return service, int(program.removeprefix(service) or 0)
 
 
-def supervisor_file(config: Config, home: Path) -> Path:
-    """What supervisord is to read: supervisord.conf, or where there are several of a service a
-    file in var/ with their programs too."""
+def supervisor_file(config: Config, home: Path, elsewhere: Collection[str] = ()) -> Path:
+    """What supervisord is to read: supervisord.conf, or where there are several of a service, or
+    programs that run elsewhere, a file in var/ with those that are to run here."""
     original = home / "supervisord.conf"
     text = original.read_text()
     parser = RawConfigParser()
@@ -40,11 +42,16 @@ def supervisor_file(config: Config, home: Path) -> Path:
         for service, count in config.mesh.instances.items()
         for number in range(1, count)
     ]
-    if not further:
+    if not further and not elsewhere:
         return original
     for service, number in further:
-        lines = [f"{key}={value}" for key, value in parser.items(f"program:{service}")]
-        text += "\n".join(["", f"[program:{program_name(service, number)}]", *lines, ""])
+        own = f"program:{program_name(service, number)}"
+        parser.read_dict({own: dict(parser.items(f"program:{service}"))})
+    for name in elsewhere:
+        parser.remove_section(f"program:{name}")
+    with io.StringIO() as out:
+        parser.write(out, space_around_delimiters=False)
+        text = out.getvalue()
     made = home / "var" / "supervisord.conf"
     replace(made, text.replace("%(here)s", str(home).replace("%", "%%")))
     return made

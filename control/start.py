@@ -22,9 +22,9 @@ from rtes.common.errors import OperatorError
 from rtes.common.process import CoreError, check_cores
 from rtes.common.tls import http_connection
 from rtes.control.files_check import check_named_files
+from rtes.control.hosts import placed_here, ports_here, prepare, programs_elsewhere
 from rtes.control.run import BOTS, EXIT_CONFIG
-from rtes.control.setup import setup
-from rtes.control.shards import program_name, supervisor_file
+from rtes.control.shards import instance_of, program_name, supervisor_file
 from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"start: {warning}", file=sys.stderr)
         config = found.config
         check(config)
-        setup(config)
+        prepare(config)
         return _start(supervisor, config, options)
     except KeyboardInterrupt:
         print("RTES is stopped.")
@@ -96,8 +96,8 @@ def check(config: Config) -> None:
     for service in ServiceCores.model_fields:
         check_cores(getattr(config.cores, service), f"cores.{service}")
     check_named_files(config)
-    for what, port in config.ports.items():
-        if not _free(config.exchange.host, port):
+    for what, host, port in ports_here(config):
+        if not _free(host, port):
             raise StartError(
                 f"port {port} ({what}) is taken by another program. Move all ports of this "
                 f"checkout:\n    RTES__EXCHANGE__PORT_OFFSET=100 scripts/start.sh"
@@ -117,9 +117,15 @@ def _free(host: str, port: int) -> bool:
 def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) -> int:
     began = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both stop what was started
-    process = supervisor.start(options.profile, supervisor_file(config, checkout()))
+    process = supervisor.start(
+        options.profile, supervisor_file(config, checkout(), programs_elsewhere(config))
+    )
     try:
         _await_ready(supervisor, config, process)
+        if config.mesh.placement.several:
+            print(f"This host's services run ({options.profile}): {_here(config)}.")
+            print(f"Once all hosts' do, {config.http_url}/ready says so.", flush=True)
+            return process.wait() if options.foreground else 0
         bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
         print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
         print(next_steps(config, bots), flush=True)
@@ -127,6 +133,18 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
     except BaseException:
         stop(supervisor)
         raise
+
+
+def _here(config: Config) -> str:
+    return ", ".join(sorted(program_name(*one) for one in placed_here(config)))
+
+
+def _not_running(supervisor: Supervisor) -> list[str]:
+    """Which of this host's programs do not run yet; whether they are ready hangs on the others."""
+    programs = [] if supervisor.pid() is None else supervisor.programs()
+    named = [("{} {}".format(*instance_of(p.name)), p) for p in programs if p.name != BOTS]
+    waiting = [f"{name}: {p.state}" for name, p in named if p.state != "RUNNING"]
+    return waiting if programs else ["supervisord 0: does not answer"]
 
 
 def _start_bots(supervisor: Supervisor) -> bool:
@@ -138,9 +156,9 @@ def _start_bots(supervisor: Supervisor) -> bool:
 
 
 def _await_ready(supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
+    began, several = time.monotonic(), config.mesh.placement.several
     while True:
-        waiting = waiting_for(config)
+        waiting = _not_running(supervisor) if several else waiting_for(config)
         if not waiting:
             return
         if process.poll() is not None:

@@ -102,7 +102,7 @@ class Raw:
         self.account = account
         self._received: deque[m.Outbound] = deque()
         self._context = zmq.Context()
-        endpoint = mesh.config.exchange.orders_endpoint
+        endpoint = mesh.config.serving("gateway").orders_endpoint
         self._socket = open_socket(endpoint, Credentials.of(account, mesh.paths), self._context)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rtes.common import feed, service
 from rtes.common.journal import Reader
+from rtes.common.snapshots import Snapshots
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
 
@@ -20,11 +21,12 @@ def main() -> int:
         for block, payload in reader.blocks_from(seq):
             yield block.epoch, block.first_seq, block.commands, payload
 
-    core = ArchiveCore(shard, blocks_from, lambda: reader.first_seq)
+    snapshots = Snapshots(paths.snapshots_dir(shard))
+    core = ArchiveCore(shard, blocks_from, lambda: reader.first_seq, snapshots)
     sockets = start.sockets()
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
-    sockets.subscribe(FEED, [paths.socket(f"feed{shard}")], topics)
-    sockets.router(REQUESTS, paths.socket(f"archive{shard}"))
+    sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], topics)
+    sockets.router(REQUESTS, *start.wiring.bound("archive"))
     start.loop(core, sockets).run()
     sockets.close()
     return 0

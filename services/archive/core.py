@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rtes.common import feed
 from rtes.common.checks import Check, Result, healthy_if, lag_result
@@ -27,6 +27,13 @@ FORGET_INTERVAL_NS: Final = 10_000_000_000
 WAITING_MAX: Final = 1_024  # history requests that wait for the index; beyond it they are dropped
 
 BlocksFrom = Callable[[int], Iterator[tuple[int, int, int, bytes]]]
+
+
+class Files(Protocol):
+    """The snapshots beside the journal."""
+
+    def seqs(self) -> list[int]: ...
+    def piece(self, seq: int, part: str, offset: int, size: int) -> tuple[int, bytes]: ...
 
 
 class _History:
@@ -49,12 +56,17 @@ class ArchiveCore:
     kept_from() is the oldest sequence number that it can."""
 
     def __init__(
-        self, shard: int, blocks_from: BlocksFrom, kept_from: Callable[[], int] = lambda: 1
+        self,
+        shard: int,
+        blocks_from: BlocksFrom,
+        kept_from: Callable[[], int] = lambda: 1,
+        snapshots: Files | None = None,
     ) -> None:
         self.outbox: list[Send] = []
         self._shard = shard
         self._blocks_from = blocks_from
         self._kept_from = kept_from
+        self._snapshots = snapshots
         self._forgotten_seq = 1
         self._forget_ns = 0
         self._head_seq = 0
@@ -112,6 +124,11 @@ class ArchiveCore:
             self._replay(routing_id, request[2])
         elif request[0] == "history":
             self._waiting.append((routing_id, request[2:]))
+        elif request[0] == "snapshot" and self._snapshots is not None:
+            seq, part, offset = request[2:]
+            size, data = self._snapshots.piece(seq, part, offset, ANSWER_BYTES_MAX)
+            piece = feed.SnapshotPiece(seq, part, offset, size, data, self._snapshots.seqs())
+            self.outbox.append((REQUESTS, routing_id, piece.frame()))
 
     def _replay(self, routing_id: bytes, seq: int) -> None:
         self._replays += 1

@@ -34,19 +34,19 @@ def main() -> int:
     except TooFewFilesError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return service.EXIT_CONFIG
-    sockets = start.sockets()
-    endpoint = config.exchange.instance(shard).orders_endpoint
+    sockets, reached = start.sockets(), start.wiring.reached
+    endpoint = config.listening("gateway", shard).orders_endpoint
     core.market_data = config.market_data_endpoints
     sockets.router(gateway.CLIENTS, endpoint, curve, tell_lost=True)
     core.refuses_unknown_keys = curve is None or refuses_unknown_key(endpoint, curve.public_key)
-    feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]
+    feeds = [reached("feed", m) for m in range(mesh.matcher_shards)]
     sockets.subscribe(gateway.FEED, feeds, [feed.TOPIC_BLOCK, feed.TOPIC_STATUS])
     for m in range(mesh.matcher_shards):
-        sockets.dealer(gateway.ARCHIVE + m, paths.socket(f"archive{m}"))
-    statuses = [paths.socket(f"riskpub{r}") for r in range(mesh.risk_shards)]
+        sockets.dealer(gateway.ARCHIVE + m, *reached("archive", m))
+    statuses = [reached("riskpub", r) for r in range(mesh.risk_shards)]
     sockets.subscribe(gateway.RISK_STATUS, statuses, [TOPIC_STATUS, answer_topic(shard)])
     for r in range(mesh.risk_shards):
-        sockets.push(gateway.RISK + r, paths.socket(f"risk{r}"))
+        sockets.push(gateway.RISK + r, *reached("risk", r))
     service.freeze_heap()
     loop = start.loop(core, sockets, undelivered=core.undelivered)
     loop.run()

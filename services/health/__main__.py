@@ -24,21 +24,23 @@ def main() -> int:
     instance = instance_of(config, version("rtes"), clock.wall_ns())
     aggregator = Aggregator(config, start.instruments, clock, instance)
     sockets = Sockets()
-    sockets.pull(SNAPSHOTS, start.paths.socket("health"))
+    sockets.pull(SNAPSHOTS, *start.wiring.bound("health"))
     keys, shards = reader_keys(config, start.paths), range(config.mesh.matcher_shards)
     for shard in shards:
-        sockets.dealer(BOOKS + shard, config.exchange.instance(shard).snapshots_endpoint, keys)
+        sockets.dealer(BOOKS + shard, config.serving("marketdata", shard).snapshots_endpoint, keys)
+    own = config.listening("health")
     tls = service.usable("health", tls_context, config)
     token = config.security.http_token
     streams = {"/events": aggregator.event}
     site = Site(aggregator.answer, streams, token.get_secret_value() if token else None)
     try:
-        ServerThread(site, config.exchange.host, config.exchange.ports["http"], tls)
+        ServerThread(site, own.host, own.ports["http"], tls)
     except OSError as error:
-        print(f"health: port {config.exchange.ports['http']}: {error}", file=sys.stderr)
+        print(f"health: port {own.ports['http']}: {error}", file=sys.stderr)
         return service.EXIT_CONFIG
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    start.try_doors()
     beat = start.heartbeat()
     while True:
         beat()

@@ -14,6 +14,7 @@ from typing import Final
 
 from rtes.common.checks import Check, HealthStatus, Result, healthy_if
 from rtes.common.config import Config
+from rtes.common.config_mesh import listener
 from rtes.common.paths import Paths
 from rtes.common.tls import DAY_S, certificate_days_left
 from rtes.services.health.core import Key, Snapshot
@@ -37,7 +38,7 @@ def network_connectivity(config: Config) -> Result:
         for what, port in config.ports.items():
             if what.rstrip(" 0123456789") != of:
                 continue
-            if fault := _greeting_fault(config.exchange.host, port):
+            if fault := _greeting_fault(config.serving(*listener(what)).host, port):
                 return Result(status, f"{what} at port {port}: {fault}")
     return Result(HealthStatus.HEALTHY, "orders and market data answer")
 
@@ -159,12 +160,15 @@ def certificate_gauges(config: Config) -> dict[str, float]:
 def pinning(config: Config, heard: Mapping[Key, Snapshot]) -> Result:
     """Services of this host run on the cores that the configuration gives them."""
     wrong = []
+    placement = config.mesh.placement
     for (service, shard), snapshot in heard.items():
+        if placement.host(service, shard) != placement.host("health"):
+            continue  # there that pid is another's
         cores = getattr(config.cores, service, [])
         try:
             actual = sorted(os.sched_getaffinity(snapshot.pid)) if cores else []
         except OSError:
-            continue  # just ended, or on another host
+            continue  # just ended
         if actual != sorted(cores):
             wrong.append(f"{service} {shard} on {actual}, not {sorted(cores)}")
     return healthy_if(not wrong, "; ".join(wrong) or "as configured")

@@ -9,7 +9,7 @@ import sys
 from rtes.common import feed, logs, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.common.records import decode
-from rtes.common.snapshots import ENGINE, MARKET_DATA, Snapshots
+from rtes.common.snapshots import ENGINE, MARKET_DATA
 from rtes.services.marketdata import shell
 from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import state
@@ -24,12 +24,12 @@ def main() -> int:
     start = service.boot("marketdata")
     service.freeze_heap()
     os.nice(NICE)
-    shard, config, paths = start.shard, start.config, start.paths
+    shard, config = start.shard, start.config
     instruments = [i for i in start.instruments if i.shard == shard]
     engine = Engine(shard, instruments, config.exchange.day_end_ns)
     published = MarketDataCore(engine, instruments)
     core = shell.MarketDataShell(shard, published)
-    saved = Snapshots(paths.snapshots_dir(shard)).newest(ENGINE, MARKET_DATA)
+    saved = start.newest_snapshot(shard, ENGINE, MARKET_DATA)
     if saved is not None:
         engine.restore(state.decode(saved[0].state))
         published.restore(decode(saved[1].state), saved[1].point.seq + 1)
@@ -37,13 +37,13 @@ def main() -> int:
         logs.get().info("recovered", snapshot_seq=saved[1].point.seq)
     curve = start.curve_server()
     sockets = start.sockets()
-    exchange = config.exchange.instance(shard)
+    exchange = config.listening("marketdata", shard)
     sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
     sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
     start.on_lost_key(sockets, shell.PUBLISH, shell.REQUESTS)
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
-    sockets.subscribe(shell.FEED, [paths.socket(f"feed{shard}")], topics)
-    sockets.dealer(shell.REPLAY, paths.socket(f"archive{shard}"))
+    sockets.subscribe(shell.FEED, [start.wiring.reached("feed", shard)], topics)
+    sockets.dealer(shell.REPLAY, *start.wiring.reached("archive", shard))
     start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     sockets.close(linger_ms=200)
     return 0

@@ -32,8 +32,8 @@ def main() -> int:
     for account, cl_ord_id in matcher.crashes.poisoned:
         log.warning("refusing what stopped the matcher", account_id=account, cl_ord_id=cl_ord_id)
     sockets = start.sockets()
-    sockets.pull(COMMANDS, start.paths.socket(f"matcher{start.shard}"))
-    sockets.publish(FEED, start.paths.socket(f"feed{start.shard}"))
+    sockets.pull(COMMANDS, *start.wiring.bound("matcher"))
+    sockets.publish(FEED, *start.wiring.bound("feed"))
     writer = matcher.writer
     loop = start.loop(matcher.core, sockets, writer.commit)
     writer.report = loop.report

@@ -7,7 +7,7 @@ import sys
 
 from rtes.common import feed, logs, service
 from rtes.common.records import decode
-from rtes.common.snapshots import RISK, Snapshots
+from rtes.common.snapshots import RISK
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
 
@@ -15,23 +15,23 @@ from rtes.services.risk.rules import Risk
 def main() -> int:
     start = service.boot("risk")
     service.freeze_heap()
-    shard, mesh, paths = start.shard, start.config.mesh, start.paths
+    shard, mesh, wiring = start.shard, start.config.mesh, start.wiring
     rules = Risk(start.instruments, start.accounts, shard, mesh.risk_shards, start.late_account)
     start.limits.on_change(rules.limit)
     core = risk.RiskCore(shard, start.epoch, rules, range(mesh.matcher_shards))
     for m in range(mesh.matcher_shards):
-        for saved in Snapshots(paths.snapshots_dir(m)).newest(RISK) or ():
+        for saved in start.newest_snapshot(m, RISK) or ():
             rules.restore(decode(saved.state))
             core.resume(m, saved.point.seq)
             logs.get().info("recovered", feed=m, snapshot_seq=saved.point.seq)
     sockets = start.sockets()
-    sockets.pull(risk.COMMANDS, paths.socket(f"risk{shard}"))
-    sockets.publish(risk.STATUS, paths.socket(f"riskpub{shard}"))
-    feeds = [paths.socket(f"feed{m}") for m in range(mesh.matcher_shards)]
+    sockets.pull(risk.COMMANDS, *wiring.bound("risk"))
+    sockets.publish(risk.STATUS, *wiring.bound("riskpub"))
+    feeds = [wiring.reached("feed", m) for m in range(mesh.matcher_shards)]
     sockets.subscribe(risk.FEED, feeds, [feed.TOPIC_BLOCK, feed.TOPIC_STATUS])
     for m in range(mesh.matcher_shards):
-        sockets.push(risk.MATCHER + m, paths.socket(f"matcher{m}"))
-        sockets.dealer(risk.REPLAY + m, paths.socket(f"archive{m}"))
+        sockets.push(risk.MATCHER + m, *wiring.reached("matcher", m))
+        sockets.dealer(risk.REPLAY + m, *wiring.reached("archive", m))
     start.loop(core, sockets).run()
     sockets.close(linger_ms=200)
     return 0

@@ -20,7 +20,7 @@ def main() -> int:
     os.nice(NICE)
     core = shell.snapshotter(start)
     sockets = start.sockets()
-    feeds = [start.paths.socket(f"feed{start.shard}")]
+    feeds = [start.wiring.reached("feed", start.shard)]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
     start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
     core.end()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rtes.common import logs
 from rtes.common.config import Config
@@ -12,15 +12,13 @@ from rtes.common.journal import Point, Reader, first_seq_of, mapped, segments
 from rtes.common.records import decode
 from rtes.common.refdata import Account, Instrument
 from rtes.common.service import Boot
-from rtes.common.snapshots import ENGINE, MARKET_DATA, RISK, Snapshot, Snapshots
+from rtes.common.snapshots import PARTS, Snapshot, Snapshots
 from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 from rtes.services.risk.rules import Risk
 from rtes.services.snapshotter.core import Replicas, SnapshotterCore
 from rtes.services.snapshotter.scrub import Scrub
-
-PARTS: Final = (ENGINE, RISK, MARKET_DATA)
 
 
 def new_replicas(

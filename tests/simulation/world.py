@@ -15,7 +15,7 @@ from rtes.common.journal import BEGINNING
 from rtes.common.loop import Loop
 from rtes.common.records import Block, decode, decode_block
 from rtes.common.refdata import Account, Instrument, Limits
-from rtes.common.snapshots import ENGINE, RISK
+from rtes.common.snapshots import ENGINE, PARTS, RISK
 from rtes.services.archive import core as archive
 from rtes.services.gateway import core as gateway
 from rtes.services.gateway.limits import GatewayLimits
@@ -226,7 +226,7 @@ class World:
             replicas, self.journals[shard].stored_from, self.snapshots[shard].write,
             SNAPSHOT_COMMANDS, SECOND,
         )  # fmt: skip
-        saved = self.snapshots[shard].newest(*snapshotter_shell.PARTS)
+        saved = self.snapshots[shard].newest(*PARTS)
         if saved is not None:
             snapshotter_shell.restore(replicas, saved)
             core.resume(saved[0].point, saved[0].time_ns)

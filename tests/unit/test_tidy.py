@@ -23,7 +23,8 @@ DOCSTRING_HOLDS_LAYOUTS = ("records.py", "marketdata.py", "riskwire.py")
 # Everything in services/ is pure unless it is one of these.
 SHELLS = ("__main__.py", "machine.py", "page.py", "shell.py")
 PURE_COMMON = ("blocks", "checks", "enums", "events", "feed", "flags", "histogram", "invariant",
-               "link", "marketdata", "messages", "records", "refusals", "riskwire")  # fmt: skip
+               "link", "marketdata", "messages", "placement", "records", "refusals",
+               "riskwire")  # fmt: skip
 PURE_CLIENT = ("bookview", "orders", "outcomes", "pace", "session")
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "socket", "structlog",
           "subprocess", "threading", "time", "uuid", "zmq"}  # fmt: skip
