@@ -31,6 +31,7 @@ from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorE
 READY_S_MAX: Final = 120.0  # on a machine that is busy; what crashes is seen sooner
 ANSWER_S_MAX: Final = 5.0
 CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
+SETTLED_S: Final = 5  # what does not like its configuration has ended by then
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
 
@@ -143,7 +144,10 @@ def _not_running(supervisor: Supervisor) -> list[str]:
     """Which of this host's programs do not run yet; whether they are ready hangs on the others."""
     programs = [] if supervisor.pid() is None else supervisor.programs()
     named = [("{} {}".format(*instance_of(p.name)), p) for p in programs if p.name != BOTS]
-    waiting = [f"{name}: {p.state}" for name, p in named if p.state != "RUNNING"]
+    waiting = [
+        f"{name}: {p.state}" for name, p in named
+        if p.state != "RUNNING" or p.running_s < SETTLED_S
+    ]  # fmt: skip
     return waiting if programs else ["supervisord 0: does not answer"]
 
 

@@ -34,6 +34,7 @@ class Program(NamedTuple):
     pid: int
     exit_status: int
     log: Path
+    running_s: int  # since its last start
 
 
 class Supervisor:
@@ -72,7 +73,10 @@ class Supervisor:
 
     def programs(self) -> list[Program]:
         return [
-            Program(p["name"], p["statename"], p["pid"], p["exitstatus"], Path(p["logfile"]))
+            Program(
+                p["name"], p["statename"], p["pid"], p["exitstatus"], Path(p["logfile"]),
+                p["now"] - p["start"],
+            )  # fmt: skip
             for p in self._ask("getAllProcessInfo")
         ]
 
