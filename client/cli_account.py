@@ -7,19 +7,12 @@ Credit is in ticks x lots over all symbols, so it has no currency.
 from typing import Any, Final
 
 import click
-from rtes.client.blocking import Client
-from rtes.client.cli_common import Setting, canceled, listed, shared, show_table, told, word
+from rtes.client.cli_common import Setting, canceled, shared, show_table, word
 from rtes.client.cli_money import price_or_none
-from rtes.client.errors import Rejected
-from rtes.common.enums import PartyAction
-from rtes.common.messages import PartyActionReport, PartyActionRequest, SecurityList
-from rtes.common.refusals import Code
+from rtes.common.messages import SecurityList
+from rtes.control.cli_common import Operator, operator
+from rtes.control.switches import ACTIONS, OPERATOR
 
-ACTIONS: Final = {
-    "suspend": PartyAction.SUSPEND,
-    "halt": PartyAction.HALT_TRADING,
-    "reinstate": PartyAction.REINSTATE,
-}
 DONE: Final = {"suspend": "suspended", "halt": "halted", "reinstate": "reinstated"}
 
 
@@ -99,49 +92,23 @@ def _instrument(i: SecurityList) -> dict[str, Any]:
 
 
 @click.command()
+@operator(reason=True, remote=True)
 @click.argument("action", type=click.Choice(list(ACTIONS)))
-@click.option("--account", "target", default="", metavar="NAME", help="The account to stop.")
+@click.option("--account", default="", metavar="NAME", help="The account to stop.")
 @click.option("--symbol", default="", help="The symbol to stop.")
 @click.option("--session", is_flag=True, help="Only the account's present session.")
-@click.option("--operator", "account", default="OPS", show_default=True, help="Who you are.")
-@shared(account=None)
-def kill(setting: Setting, action: str, target: str, symbol: str, session: bool) -> None:
+@click.option("--operator", "who", default=OPERATOR, show_default=True, help="Whose session.")
+def kill(op: Operator, action: str, account: str, symbol: str, session: bool, who: str) -> None:
     """Stop an account, a symbol or one's trading in the other, or let it trade again.
 
     suspend takes only cancels from then on; halt also cancels the open orders; reinstate lifts
-    either."""
-    if not target and not symbol:
+    either. Needs the role emergency; the audit log keeps it, with --reason."""
+    if not account and not symbol:
         raise click.UsageError("say what to stop: --account NAME, --symbol SYMBOL or both")
-    if session and (symbol or not target):
+    if session and (symbol or not account):
         raise click.UsageError("--session goes with --account alone")
-    with setting.connect() as client:
-        if symbol:
-            listed(client.instruments(), symbol)
-        request = PartyActionRequest(
-            client.next_id(), ACTIONS[action], target, symbol, int(session)
-        )
-        answer = _switch(client, request)
-    what = " in ".join(name for name in (target, symbol) if name)
-    count = answer.total_affected_orders
-    value = {"action": word(answer.party_action_type), "of": what, "canceled": count}
-    setting.emit(value, told(f"{what} {DONE[action]}, {canceled(count)}"))
-
-
-def _switch(client: Client, request: PartyActionRequest) -> PartyActionReport:
-    try:
-        reports = client.ask(request)
-    except Rejected as error:
-        raise _no_operator(error, client, request) from None
-    answer = next(r for r in reports if isinstance(r, PartyActionReport))
-    if answer.reject_code:
-        raise _no_operator(Rejected(answer.reject_code), client, request)
-    return answer
-
-
-def _no_operator(error: Rejected, client: Client, request: PartyActionRequest) -> Rejected:
-    if error.code != Code.NOT_AUTHORIZED:
-        return error
-    text = f"{client.account} is not an operator"
-    if request.account:
-        text += f", or there is no account {request.account}"
-    return Rejected(error.code, text=text)
+    done = op.ask(f"kill {action}", account=account, symbol=symbol, session=session, operator=who)
+    what = " in ".join(name for name in (account, symbol) if name)
+    count = done["canceled"]
+    value = {"action": word(ACTIONS[action]), "of": what, "canceled": count}
+    op.emit(value, f"{what} {DONE[action]}, {canceled(count)}")

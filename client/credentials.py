@@ -14,6 +14,7 @@ from rtes.client.errors import RtesError
 from rtes.common.paths import Paths
 
 _KEY: Final = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+_NOT_ACCOUNTS: Final = ("gateway", "audit")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Credentials:
 
 
 def _unknown(path: Path) -> str:
-    known = sorted(p.stem for p in path.parent.glob("*.json") if p.stem != "gateway")
+    known = sorted(p.stem for p in path.parent.glob("*.json") if p.stem not in _NOT_ACCOUNTS)
     if not known:
         return f"no keys in {path.parent}; start the exchange first: scripts/start.sh"
     names = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")

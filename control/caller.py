@@ -20,13 +20,16 @@ from rtes.control.server import REQUEST_S_MAX, peer_uid
 _CHUNK_BYTES: Final = 65_536
 
 
-def perform(config: Config, name: str, arguments: Mapping[str, Any], reason: str = "") -> Any:
-    """The operation's answer. Raises OperatorError, OSError."""
+def perform(
+    config: Config, name: str, arguments: Mapping[str, Any], reason: str = "", source: str = ""
+) -> Any:
+    """The operation's answer; source is where config is from. Raises OperatorError, OSError."""
     run_dir = Paths(config).run_dir
     existing = next(p for p in (run_dir, *run_dir.parents) if p.exists())
     if os.access(existing, os.W_OK | os.X_OK):
         os.umask(0o077)
-        return Desk(config, OPERATIONS).perform(local_identity(), name, arguments, reason)
+        desk = Desk(config, OPERATIONS, source)
+        return desk.perform(local_identity(), name, arguments, reason)
     if name not in SHARED:
         raise AccessError(f"{name} is for the owner of {run_dir}, which this user is not")
     return _ask(config, {"operation": name, "arguments": dict(arguments), "reason": reason})

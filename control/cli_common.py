@@ -35,7 +35,7 @@ class Operator:
         if self.key is not None:
             request = {"operation": operation, "arguments": arguments, "reason": self.reason}
             return ask(self.key, request)
-        return perform(self.config, operation, arguments, self.reason)
+        return perform(self.config, operation, arguments, self.reason, self.profile)
 
     def emit(self, value: Any, text: str) -> None:
         """Print value as JSON, or text."""

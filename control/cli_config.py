@@ -129,13 +129,13 @@ def rotate_file(op: Operator, file: str, kid: str | None) -> None:
 
 
 @config.command()
-@operator(reason=True)
+@operator(reason=True, remote=True)
 def reload(op: Operator) -> None:
     """Give services that run what changed in the file since the start: all of it or nothing.
 
     Settings that are not live need a restart, and are named. Overrides count as at the start: set
     the same."""
-    done = op.ask("config reload", source=op.profile)
+    done = op.ask("config reload")
     op.emit(done, "\n".join(f"reloaded {path}" for path in done) or "nothing changed")
 
 

@@ -13,14 +13,14 @@ def flags() -> None:
 
 
 @flags.command("list")
-@operator()
+@operator(remote=True)
 def list_flags(op: Operator) -> None:
     """List the flags, who they are on for, and who set them so."""
     op.table(op.ask("flags list"), ("flag", "on_for", "set_by", "unit", "what"))
 
 
 @flags.command("set")
-@operator(reason=True)
+@operator(reason=True, remote=True)
 @click.argument("name")
 @click.option("--on", is_flag=True, help="For all.")
 @click.option("--off", is_flag=True, help="For nobody: kill it.")
@@ -28,6 +28,7 @@ def list_flags(op: Operator) -> None:
 @click.option("--allow", multiple=True, help="On for this unit; repeatable.")
 @click.option("--deny", multiple=True, help="Off for this unit; repeatable.")
 @click.option("--clear", is_flag=True, help="As the configuration says.")
+@click.option("--symbol", default="", help="A flag of the matcher: only in this symbol.")
 def set_flag(
     op: Operator,
     name: str,
@@ -37,12 +38,16 @@ def set_flag(
     allow: Sequence[str],
     deny: Sequence[str],
     clear: bool,
+    symbol: str,
 ) -> None:
     """Set NAME in all services within half a second; it holds over restarts.
 
     A higher percentage only adds units, a lower one takes the same ones out. --off beats
     everything, then --deny, --allow, the configuration's rules, the percentage. --reason is
-    required: it is what the audit log will say."""
+    required: it is what the audit log will say.
+
+    A flag of the matcher is --on or --off, in all symbols or in one --symbol, from the next order
+    on: that is a sequenced command, and a replay sees it."""
     state = on + off + (percent is not None)
     if state + clear > 1 or not (state or clear or allow or deny) or (clear and (allow or deny)):
         raise click.UsageError("say one of --on, --off, --percent or --clear, or --allow, --deny")
@@ -51,13 +56,13 @@ def set_flag(
     enabled = on if on or off else None
     row = op.ask(
         "flags set", name=name, enabled=enabled, percent=percent, allow=list(allow),
-        deny=list(deny), clear=clear,
+        deny=list(deny), clear=clear, symbol=symbol,
     )  # fmt: skip
     op.emit(row, f"{name} is on for {row['on_for']}")
 
 
 @flags.command()
-@operator()
+@operator(remote=True)
 @click.argument("name")
 @click.argument("unit")
 @click.option("--attribute", "attributes", multiple=True, help="NAME=VALUE, like role=operator.")

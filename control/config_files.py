@@ -74,13 +74,13 @@ def rotate(desk: Desk, file: str, keys: KeyRing, kid: str | None = None) -> Plan
     return _edit(where, new, old, dict.fromkeys(new, f"encrypted with {kid}"))
 
 
-def reload(desk: Desk, source: str) -> Plan:
+def reload(desk: Desk) -> Plan:
     """The configuration as it is in its file now, for services that run: all of it or nothing.
     Answers the settings that changed. Raises ConfigError for those that need a restart."""
     file = desk.paths.config_file
     if not file.exists():
         raise ConfigError(f"{file} is not there: the exchange was never started")
-    new, old = load(source), Config.model_validate_json(file.read_text())
+    new, old = load(desk.source), Config.model_validate_json(file.read_text())
     changed: dict[str, tuple[Any, Any]] = {}
     for path, info in fields().items():
         section, name = path.split(".")

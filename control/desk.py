@@ -19,6 +19,10 @@ from rtes.control.audit import AuditLog
 from rtes.control.files import locked
 
 EMERGENCY: Final = "emergency:stop"
+_OWN: Final = ": it works on files and keys of whoever calls it; run it where they are"
+LOCAL: Final = dict.fromkeys(
+    ("keys generate", "config encrypt", "config decrypt", "config rotate"), _OWN
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,17 @@ class Operation:
 class Desk:
     """The operations on one exchange."""
 
-    def __init__(self, config: Config, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        operations: Mapping[str, Operation],
+        source: str = "",
+        served: bool = False,
+    ) -> None:
+        """source: the profile or file that config is from; served: for callers elsewhere."""
         self.config = config
+        self.source = source
+        self.served = served
         self.paths = Paths(config)
         self.audit = AuditLog(self.paths)
         self._operations = operations
@@ -59,7 +72,7 @@ class Desk:
         """Do one operation for an identity. Raises OperatorError."""
         operation = self._operations.get(name)
         if operation is None:
-            raise OperatorError(f"there is no operation {name}")
+            raise OperatorError(f"there is no operation {name} here{LOCAL.get(name, '')}")
         self._authorise(actor, name, operation, reason)
         with locked(self.paths.run_dir / "desk.lock"):
             plan = operation.plan(self, **arguments)

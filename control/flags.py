@@ -1,7 +1,8 @@
 """Operations on feature flags: list, set, explain.
 
 What an operator sets stands in place of the configuration's rule of that flag, in a file of its
-own that services look at twice a second: it holds over restarts, until it is cleared.
+own that services look at twice a second: it holds over restarts, until it is cleared. A flag of
+the matcher is asked for and switched by sequenced commands instead.
 """
 
 import json
@@ -13,12 +14,14 @@ from pydantic import ValidationError
 from rtes.common import flags
 from rtes.common.config import Config
 from rtes.common.config_env import did_you_mean
+from rtes.common.enums import FlagAction
 from rtes.common.errors import OperatorError
 from rtes.common.flags import KNOWN, Rule, Targeting
 from rtes.common.live import read_rules
 from rtes.common.paths import Paths
 from rtes.control.desk import Desk, Plan
 from rtes.control.files import replace
+from rtes.control.switches import switch_flag
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,34 @@ def listed(desk: Desk) -> Plan:
     """Every flag that is asked for or set: its rule, who set it, who is on."""
     rules = Rules.of(desk.config, desk.paths)
     names = sorted([*{**KNOWN, **rules.effective}])
-    return Plan("feature flags", lambda: [_row(name, rules) for name in names])
+
+    def rows() -> list[dict[str, Any]]:
+        return [
+            _matcher_row(name, _where(desk, name)) if _of_matcher(name) else _row(name, rules)
+            for name in names
+        ]
+
+    return Plan("feature flags", rows)
+
+
+def _of_matcher(name: str) -> bool:
+    return name in KNOWN and KNOWN[name].matcher
+
+
+def _where(desk: Desk, name: str) -> str:
+    """The symbols where a flag of the matcher is on, as the matcher says."""
+    try:
+        return ", ".join(switch_flag(desk.config, name, FlagAction.TELL)) or "nobody"
+    except OperatorError as error:
+        return f"not known: {error}"
+
+
+def _matcher_row(name: str, where: str) -> dict[str, Any]:
+    known = KNOWN[name]
+    source = "sequenced command" if where != "nobody" else ""
+    return {
+        "flag": name, "on_for": where, "set_by": source, "unit": known.unit, "what": known.help
+    }  # fmt: skip
 
 
 def _row(name: str, rules: Rules) -> dict[str, Any]:
@@ -92,12 +122,20 @@ def change(
     allow: Sequence[str] = (),
     deny: Sequence[str] = (),
     clear: bool = False,
+    symbol: str = "",
 ) -> Plan:
     """Set a flag, or with clear leave it to the configuration again. Answers its row.
 
-    enabled or percent replace each other; allow and deny replace the names there were."""
+    enabled or percent replace each other; allow and deny replace the names there were. symbol is
+    for flags of the matcher, which are on or off in one or in all."""
     rules = Rules.of(desk.config, desk.paths)
     rules.check(name)
+    if _of_matcher(name):
+        if enabled is None or allow or deny or clear:
+            raise OperatorError(f"{name} is the matcher's: --on or --off, for all or one --symbol")
+        return _switch(desk, name, enabled, symbol)
+    if symbol:
+        raise OperatorError(f"{name} is not the matcher's: --allow and --deny name its units")
     over = {n: r for n, r in rules.over.items() if n != name}
     old = rules.effective.get(name)
     if not clear:
@@ -111,6 +149,17 @@ def change(
         return _row(name, after)
 
     return Plan(f"flag {name}", apply, _plain(old), _plain(new))
+
+
+def _switch(desk: Desk, name: str, enabled: bool, symbol: str) -> Plan:
+    action = FlagAction.ON if enabled else FlagAction.OFF
+
+    def apply() -> dict[str, Any]:
+        on = switch_flag(desk.config, name, action, symbol)
+        return _matcher_row(name, ", ".join(on) or "nobody")
+
+    what = f"flag {name} in {symbol or 'all symbols'}"
+    return Plan(what, apply, new=action.name.lower())
 
 
 def _changed(
@@ -144,6 +193,10 @@ def explain(desk: Desk, name: str, unit: str, attributes: Mapping[str, str] | No
     """Whether the flag is on for a unit, and why."""
     rules = Rules.of(desk.config, desk.paths)
     rules.check(name)
+    if _of_matcher(name):
+        on_for = _where(desk, name)
+        state = {"flag": name, "unit": unit, "on": unit in on_for.split(", ")}
+        return Plan(f"flag {name}", lambda: {**state, "reason": f"it is on for {on_for}"})
     rule = rules.effective.get(name)
     on, reason = flags.decide(name, rule, unit, attributes or {})
     answer = {

@@ -12,6 +12,7 @@ from rtes.control import certs, config_files, flags, participants
 from rtes.control.desk import Desk, Operation, Plan
 from rtes.control.files import replace
 from rtes.control.setup import new_key, setup
+from rtes.control.switches import SWITCHES
 
 TAIL_MAX: Final = 1_000
 
@@ -119,8 +120,9 @@ def certs_status(desk: Desk) -> Plan:
     return Plan("certificates", lambda: certs.status(desk.config))
 
 
-# What works on the exchange's own files: for every identity, over the control socket too.
+# What works on the exchange itself: for every identity, over both control sockets.
 SHARED: Final[Mapping[str, Operation]] = {
+    **SWITCHES,
     "participants list": Operation("participants:read", participants.listed, changes=False),
     "participants add": Operation("participants:write", participants.add),
     "participants revoke": Operation("participants:write", participants.revoke),
@@ -136,6 +138,7 @@ SHARED: Final[Mapping[str, Operation]] = {
     "flags list": Operation("config:read", flags.listed, changes=False),
     "flags explain": Operation("config:read", flags.explain, changes=False),
     "flags set": Operation("config:write", flags.change),
+    "config reload": Operation("config:write", config_files.reload),
     "certs status": Operation("certs:read", certs_status, changes=False),
     "certs init": Operation("certs:write", init_certs),
     "certs renew": Operation("certs:write", renew_certs),
@@ -146,6 +149,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "keys generate": Operation("keys:write", generate_key),
     "config encrypt": Operation("keys:write", config_files.encrypt),
     "config decrypt": Operation("secrets:read", config_files.decrypt),
-    "config reload": Operation("config:write", config_files.reload),
     "config rotate": Operation("keys:write", config_files.rotate),
 }

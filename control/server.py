@@ -93,7 +93,7 @@ async def _serve(desk: Desk) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     remote = None
     if desk.config.exchange.control_port is not None:
-        served = RemoteControl(Desk(desk.config, SHARED))
+        served = RemoteControl(Desk(desk.config, SHARED, desk.source, served=True))
         remote = threading.Thread(target=served.serve, args=(remote_stopped,), name="remote")
         remote.start()
     await stopped.wait()
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         Paths(config).prepare()
         writer = logs.start(config.environment, config.security.log_level, service="control")
         atexit.register(writer.close)
-        asyncio.run(_serve(Desk(config, SHARED)))
+        asyncio.run(_serve(Desk(config, SHARED, options.config, served=True)))
     except (OperatorError, OSError) as error:
         print(f"control: {error}", file=sys.stderr)
         return EXIT_CONFIG

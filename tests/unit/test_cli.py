@@ -226,7 +226,7 @@ class TestErrors:
     def test_without_keys(self, line: str, profile: str) -> None:
         result = run(*line.split(), "--profile", profile)
         assert result.exit_code == 1
-        assert "no keys in" in result.stderr
+        assert "no key" in result.stderr
         assert "start the exchange first: scripts/start.sh" in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert result.stdout == ""

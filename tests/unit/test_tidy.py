@@ -33,7 +33,10 @@ IMPURE = {"asyncio", "datetime", "logging", "os", "random", "secrets", "socket",
 ALLOWED = {
     "common": (),
     "services": ("rtes.common",),
-    "control": ("rtes.common", "rtes.services.snapshotter", "rtes.services.matcher.state"),
+    "control": (
+        "rtes.common", "rtes.services.snapshotter", "rtes.services.matcher.state",
+        "rtes.client.blocking", "rtes.client.errors",  # it operates an exchange as its client
+    ),
     "client": ("rtes.common", "rtes.control"),
     "benchmarks": ("rtes.",),
 }
