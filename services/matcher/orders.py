@@ -88,8 +88,9 @@ class Order:
         "time_in_force",
     )
 
+    # ints that are only passed on: `object` would say so, too, and keep mypyc from unpacking them
     cl_ord_id: Any  # the very object that is the key in its owner's orders
-    order_id: int
+    order_id: Any
     symbol: str
     side: str
     order_qty: int
