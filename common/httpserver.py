@@ -28,13 +28,15 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True)
 class Request:
-    """A request's head. authorized: may see details."""
+    """A request's head. authorized: may see details; refusal: why not, when a certificate says
+    who asks."""
 
     path: str
     query: str = ""
     accept: str = ""
     authorized: bool = True
     head_only: bool = False
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,16 @@ class Site:
     """What is served: answer(request), and under the paths of streams one event a second.
 
     With a token, only who shows it is authorized, as `Authorization: Bearer TOKEN` or as the
-    password of Basic, which browsers ask for; without one everybody is."""
+    password of Basic, which browsers ask for. With lacks, who shows a client's certificate for
+    which it gives no reason against is, too. With neither, everybody is."""
 
     answer: Callable[[Request], Response]
     streams: Mapping[str, Callable[[], bytes]]
     token: str | None = None
+    lacks: Callable[[bytes], str] | None = None
 
-    def request(self, head: bytes) -> Request:
-        """Read a request's head. Raises BadRequest."""
+    def request(self, head: bytes, certificate: bytes = b"") -> Request:
+        """Read a request's head; certificate is the client's, as DER. Raises BadRequest."""
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -78,9 +82,17 @@ class Site:
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise BadRequest(413, "a request here has no body")
         path, _, query = words[1].partition("?")
-        shown = _shown(headers.get("authorization", ""))
-        authorized = self.token is None or hmac.compare_digest(shown, self.token.encode())
-        return Request(path, query, headers.get("accept", ""), authorized, words[0] == "HEAD")
+        refusal = self._refusal(_shown(headers.get("authorization", "")), certificate)
+        accept, head_only = headers.get("accept", ""), words[0] == "HEAD"
+        return Request(path, query, accept, refusal is None, head_only, refusal or "")
+
+    def _refusal(self, shown: bytes, certificate: bytes) -> str | None:
+        """None for who is authorized."""
+        if self.token is not None and hmac.compare_digest(shown, self.token.encode()):
+            return None
+        if self.lacks is not None and certificate:
+            return self.lacks(certificate) or None
+        return None if self.token is None and self.lacks is None else ""
 
 
 def _shown(authorization: str) -> bytes:
@@ -127,7 +139,8 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = self._site.request(await self._head(reader))
+            head = await self._head(reader)
+            request = self._site.request(head, _certificate(writer))
         except BadRequest as bad:
             await _write(writer, _encode(bad.response))
             return
@@ -170,6 +183,12 @@ class Server:
                 await asyncio.sleep(STREAM_INTERVAL_S)
         finally:
             self._streams -= 1
+
+
+def _certificate(writer: asyncio.StreamWriter) -> bytes:
+    """The client's, as DER; nothing when it showed none."""
+    tls = writer.get_extra_info("ssl_object")
+    return (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from rtes.common import logs
+from rtes.common.access import HEALTH_READ, Access, certificate_fingerprint, lacking
 from rtes.common.config import Config
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
@@ -88,6 +91,35 @@ def http_connection(config: Config, timeout_s: float) -> http.client.HTTPConnect
         return http.client.HTTPConnection(host, port, timeout=timeout_s)
     context = client_context(config)
     return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
+class ClientCertificates:
+    """Whose certificate may see the details of the HTTP pages, as access says it now."""
+
+    def __init__(self, config: Config) -> None:
+        self._paths = Paths(config)
+
+    def lacks(self, der: bytes) -> str:
+        """Why the holder of this certificate (DER) may not; empty when it may."""
+        try:
+            if der == self._own():
+                return ""
+            owner = self._paths.run_dir.stat().st_uid
+            access = Access.load(self._paths.access_file, owner)
+            identity = access.of_certificate(der) or f"cert:?:{certificate_fingerprint(der)}"
+        except (OperatorError, OSError) as error:
+            return f"who may see this cannot be read: {error}"
+        if access.may(identity, HEALTH_READ):
+            return ""
+        logs.get().warning("refused", actor=identity, permission=HEALTH_READ)
+        return lacking(identity, HEALTH_READ, "see this")
+
+    def _own(self) -> bytes:
+        """Of this host's own tools."""
+        file = self._paths.certs_dir / "client.crt"
+        if not file.exists():
+            return b""
+        return read_certificate(file).public_bytes(serialization.Encoding.DER)
 
 
 def certificate_days_left(config: Config, now_s: float) -> float | None:

@@ -9,10 +9,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rtes.common.access import AccessError
 from rtes.common.config import Config
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
-from rtes.control.access import AccessError
 from rtes.control.desk import Desk, local_identity
 from rtes.control.operations import OPERATIONS, SHARED
 from rtes.control.server import REQUEST_S_MAX, peer_uid

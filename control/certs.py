@@ -66,6 +66,18 @@ def renew(
     return [_issue(directory, "server", wanted, life), _issue(directory, "client", [], life)]
 
 
+def client(config: Config, name: str) -> tuple[bytes, dict[Path, str]]:
+    """A certificate for an operator's client: as DER, and the PEM files to write."""
+    _our_own(config)
+    directory = _directory(config)
+    if not (directory / "ca.key").exists():
+        raise TlsError(f"there is no CA in {directory}; run rtes certs init")
+    key, made = _signed(directory, name, [], LEAF_LIFE, ExtendedKeyUsageOID.CLIENT_AUTH)
+    file = directory / f"operator@{name}.crt"
+    texts = {file.with_suffix(".key"): _private(key), file: _public(made)}
+    return made.public_bytes(serialization.Encoding.DER), texts
+
+
 def status(config: Config) -> list[dict[str, Any]]:
     """Each certificate: file, names, when it expires, and what is wrong with it."""
     files = TlsFiles.of(config)
@@ -141,15 +153,23 @@ def _ca(key: _PrivateKey, name: x509.Name) -> x509.Certificate:
 def _issue(
     directory: Path, leaf: str, sans: Sequence[str], life: timedelta = LEAF_LIFE
 ) -> Path:
+    use = ExtendedKeyUsageOID.SERVER_AUTH if leaf == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
+    _write(directory, leaf, *_signed(directory, f"rtes-{leaf}", sans, life, use))
+    return directory / f"{leaf}.crt"
+
+
+def _signed(
+    directory: Path, name: str, sans: Sequence[str], life: timedelta, use: x509.ObjectIdentifier
+) -> tuple[_PrivateKey, x509.Certificate]:
+    """A new key and its certificate, by our CA."""
     ca = read_certificate(directory / "ca.crt")
     pem = read_private(directory / "ca.key").encode()
     ca_key = serialization.load_pem_private_key(pem, None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    use = ExtendedKeyUsageOID.SERVER_AUTH if leaf == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = (
-        _started(_named(f"rtes-{leaf}"), ca.subject, key)
+        _started(_named(name), ca.subject, key)
         .not_valid_after(datetime.now(UTC) + life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
@@ -158,8 +178,7 @@ def _issue(
     if sans:
         names = x509.SubjectAlternativeName([_general(name) for name in sans])
         builder = builder.add_extension(names, critical=False)
-    _write(directory, leaf, key, builder.sign(ca_key, hashes.SHA256()))
-    return directory / f"{leaf}.crt"
+    return key, builder.sign(ca_key, hashes.SHA256())
 
 
 def _general(name: str) -> x509.GeneralName:
@@ -169,10 +188,15 @@ def _general(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+def _private(key: _PrivateKey) -> str:
+    form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, bare).decode()
+
+
+def _public(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def _write(directory: Path, name: str, key: _PrivateKey, certificate: x509.Certificate) -> None:
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    replace(directory / f"{name}.key", private.decode())
-    replace(directory / f"{name}.crt", certificate.public_bytes(pem).decode(), _PUBLIC_MODE)
+    replace(directory / f"{name}.key", _private(key))
+    replace(directory / f"{name}.crt", _public(certificate), _PUBLIC_MODE)

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 import click
+from rtes.common.access import PERMISSIONS
 from rtes.control import cli_common
-from rtes.control.access import PERMISSIONS
 from rtes.control.cli_common import Operator
 
 operator = partial(cli_common.operator, remote=True)
@@ -106,7 +106,7 @@ def key(op: Operator, name: str) -> None:
 @click.argument("identity")
 @_role
 def grant(op: Operator, identity: str, role: str) -> None:
-    """Give ROLE to IDENTITY: uid:1000, or key:NAME."""
+    """Give ROLE to IDENTITY: uid:1000, key:NAME or cert:NAME."""
     op.emit(op.ask("access grant", identity=identity, role=role), f"{identity} holds {role}")
 
 
@@ -173,6 +173,18 @@ def renew(op: Operator, sans: Sequence[str]) -> None:
     """Make new certificates under the same CA; new connections get them at once."""
     made = op.ask("certs renew", sans=list(sans))
     op.emit(made, "\n".join(f"renewed {file}" for file in made))
+
+
+@certs.command()
+@operator(reason=True)
+@click.argument("name")
+def client(op: Operator, name: str) -> None:
+    """Make a certificate for the operator NAME to see the health pages with.
+
+    For security.tls_client_auth. It holds no role until one is granted to cert:NAME, or those of
+    the certificate it replaces."""
+    made = op.ask("certs client", name=name)
+    op.emit(made, f"{made['identity']}; give its operator {', '.join(made['files'])}")
 
 
 @certs.command("status")

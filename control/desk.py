@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rtes.common.access import Access, AccessError, lacking
 from rtes.common.config import Config
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
-from rtes.control.access import Access, AccessError, roles_with
 from rtes.control.audit import AuditLog
 from rtes.control.files import locked
 
@@ -89,10 +89,7 @@ class Desk:
         permission = operation.permission
         if self.access.may(actor, permission):
             return
-        said = (
-            f"{actor} may not {name}: it lacks the permission {permission}, which the role "
-            f"{' or '.join(roles_with(permission))} holds (rtes access grant)"
-        )
+        said = lacking(actor, permission, name)
         try:
             self.audit.append(actor, name, outcome=f"refused: lacks {permission}", reason=reason)
         except (OperatorError, OSError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from rtes.common.access import check_name
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, check_kid
 from rtes.control import certs, config_files, flags, participants
@@ -116,6 +117,24 @@ def renew_certs(desk: Desk, sans: Sequence[str] = ()) -> Plan:
     return Plan("certificates", apply, new=list(sans))
 
 
+def client_certificate(desk: Desk, name: str) -> Plan:
+    """A certificate for an operator's browser or tools, with no role yet, or with those of the
+    one that it replaces. The two files that are made, and the CA's, go to the operator."""
+    check_name(name)
+    der, files = certs.client(desk.config, name)
+    before = desk.access.identity(f"cert:{name}")
+    after = desk.access.with_certificate(name, der)
+    identity = after.identity(f"cert:{name}")
+
+    def apply() -> dict[str, Any]:
+        for file, text in files.items():
+            replace(file, text)
+        replace(desk.paths.access_file, after.to_json())
+        return {"identity": identity, "files": [str(file) for file in files]}
+
+    return Plan(identity, apply, before if before in desk.access.roles_of else None, identity)
+
+
 def certs_status(desk: Desk) -> Plan:
     return Plan("certificates", lambda: certs.status(desk.config))
 
@@ -140,6 +159,7 @@ SHARED: Final[Mapping[str, Operation]] = {
     "flags set": Operation("config:write", flags.change),
     "config reload": Operation("config:write", config_files.reload),
     "certs status": Operation("certs:read", certs_status, changes=False),
+    "certs client": Operation("access:write", client_certificate),
     "certs init": Operation("certs:write", init_certs),
     "certs renew": Operation("certs:write", renew_certs),
 }

@@ -11,7 +11,7 @@ from typing import Final
 from rtes.common import service
 from rtes.common.httpserver import ServerThread, Site
 from rtes.common.sockets import Sockets
-from rtes.common.tls import tls_context
+from rtes.common.tls import ClientCertificates, tls_context
 from rtes.services.health.shell import POLL_MS, Aggregator, instance_of, reader_keys
 
 SNAPSHOTS: Final = 1  # channel: what the services say of themselves
@@ -32,7 +32,9 @@ def main() -> int:
     tls = service.usable("health", tls_context, config)
     token = config.security.http_token
     streams = {"/events": aggregator.event}
-    site = Site(aggregator.answer, streams, token.get_secret_value() if token else None)
+    asks = tls is not None and config.security.tls_client_auth
+    lacks = ClientCertificates(config).lacks if asks else None
+    site = Site(aggregator.answer, streams, token.get_secret_value() if token else None, lacks)
     try:
         ServerThread(site, own.host, own.ports["http"], tls)
     except OSError as error:

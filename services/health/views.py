@@ -39,6 +39,8 @@ def respond(request: Request, report: Report, instance: Mapping[str, Any]) -> Re
             return _json(ok, {"status": report.status}, instance)
         case "/version":
             return _json(True, {}, instance)
+    if request.refusal:
+        return Response(403, "text/plain", f"{request.refusal}\n".encode())
     if not told:
         text = b"this needs security.http_token, as Bearer token or as the password\n"
         return Response(401, "text/plain", text)

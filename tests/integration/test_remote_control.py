@@ -15,9 +15,9 @@ import pytest
 import zmq
 from click.testing import CliRunner
 from rtes.client.cli import cli
+from rtes.common.access import fingerprint
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
-from rtes.control.access import fingerprint
 from rtes.control.caller import perform
 from rtes.control.remote import ask
 from rtes.control.setup import setup

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from rtes.client.cli import cli
+from rtes.common.access import PERMISSIONS, AccessError
 from rtes.common.config import Config, load
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
-from rtes.control.access import PERMISSIONS, AccessError
 from rtes.control.audit import AuditError, AuditLog, digest
 from rtes.control.desk import EMERGENCY, Desk, Operation, Plan
 from rtes.control.operations import OPERATIONS

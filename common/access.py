@@ -2,8 +2,8 @@
 
 An identity is never what somebody says of themselves: uid:1000 is from the kernel (the process
 itself, or the peer credentials of a unix socket), key:NAME:FINGERPRINT from the CURVE key of a
-connection. The owner of the run directory holds every role at first. Nobody else holds any until
-it is granted.
+connection, cert:NAME:FINGERPRINT from the client's certificate of a TLS connection. The owner of
+the run directory holds every role at first. Nobody else holds any until it is granted.
 """
 
 import hashlib
@@ -16,7 +16,10 @@ from typing import Any, Final
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import read_private
 
-READ: Final = ("config:read", "participants:read", "certs:read", "audit:read", "access:read")
+HEALTH_READ: Final = "health:read"  # the details of the health pages
+READ: Final = (
+    HEALTH_READ, "config:read", "participants:read", "certs:read", "audit:read", "access:read",
+)  # fmt: skip
 PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "viewer": READ,
     "operator": (*READ, "config:write", "participants:write", "certs:write"),
@@ -65,18 +68,30 @@ class Access:
         end = f":{fingerprint(public_key)}"
         return next((i for i in self.roles_of if i[:4] == "key:" and i.endswith(end)), None)
 
+    def of_certificate(self, der: bytes) -> str | None:
+        """The identity that a client's certificate speaks for."""
+        end = f":{certificate_fingerprint(der)}"
+        return next((i for i in self.roles_of if i[:5] == "cert:" and i.endswith(end)), None)
+
     def with_key(self, name: str, public_key: str) -> "Access":
         """With a key of that name, which takes over the roles of the one before it."""
-        if not _KEY_NAME.fullmatch(name):
-            raise AccessError(f"{name!r} cannot name a key; use letters, digits, . _ and -")
-        before = self.identity(f"key:{name}")
+        return self._with("key", name, fingerprint(public_key))
+
+    def with_certificate(self, name: str, der: bytes) -> "Access":
+        """With a certificate of that name, which takes over the roles of the one before it."""
+        return self._with("cert", name, certificate_fingerprint(der))
+
+    def _with(self, kind: str, name: str, told: str) -> "Access":
+        check_name(name)
+        before = self.identity(f"{kind}:{name}")
         rest = {who: roles for who, roles in self.roles_of.items() if who != before}
         held = self.roles_of.get(before, [])
-        return Access({**rest, f"key:{name}:{fingerprint(public_key)}": held})
+        return Access({**rest, f"{kind}:{name}:{told}": held})
 
     def identity(self, given: str) -> str:
-        """In full: key:NAME is completed with the fingerprint of the key it has."""
-        full = (i for i in self.roles_of if i[:4] == "key:" and i.rpartition(":")[0] == given)
+        """In full: key:NAME and cert:NAME are completed with the fingerprint they have."""
+        named = (i for i in self.roles_of if i.startswith(("key:", "cert:")))
+        full = (i for i in named if i.rpartition(":")[0] == given)
         return next(full, given)
 
     def granted(self, identity: str, role: str) -> "Access":
@@ -114,13 +129,34 @@ def check_identity(identity: str) -> None:
     kind, _, name = identity.partition(":")
     if kind == "key":
         raise AccessError(f"there is no {identity}; rtes access key NAME makes a key")
+    if kind == "cert":
+        raise AccessError(f"there is no {identity}; rtes certs client NAME makes a certificate")
     if kind != "uid" or not name.isdecimal():
-        raise AccessError(f"{identity!r} is no identity; write uid:1000 or key:NAME")
+        raise AccessError(f"{identity!r} is no identity; write uid:1000, key:NAME or cert:NAME")
+
+
+def check_name(name: str) -> None:
+    """Of a key or certificate. Raises AccessError."""
+    if not _KEY_NAME.fullmatch(name):
+        raise AccessError(f"{name!r} cannot name a key; use letters, digits, . _ and -")
 
 
 def fingerprint(public_key: str) -> str:
     """Of a CURVE public key (Z85): 32 hex characters."""
     return hashlib.sha256(public_key.encode()).hexdigest()[:32]
+
+
+def certificate_fingerprint(der: bytes) -> str:
+    """The first 32 hex characters of its SHA-256, as openssl prints it."""
+    return hashlib.sha256(der).hexdigest()[:32]
+
+
+def lacking(identity: str, permission: str, what: str) -> str:
+    """The refusal."""
+    return (
+        f"{identity} may not {what}: it lacks the permission {permission}, which the role "
+        f"{' or '.join(roles_with(permission))} holds (rtes access grant)"
+    )
 
 
 def roles_with(permission: str) -> list[str]:
