@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from rtes.benchmarks.figure import draw
 from rtes.benchmarks.flows import SHAPES, Flow
 from rtes.benchmarks.idle import cpu_s, memory_mb, program_of
 from rtes.benchmarks.recovery import SNAPSHOT, WHOLE, summary, tear
@@ -68,3 +70,14 @@ def test_this_process_is_seen_as_it_is() -> None:
     assert 0 < memory["pss_mb"] <= memory["rss_mb"]
     with pytest.raises(OSError, match="No such file"):
         program_of(2**22 + 1)
+
+
+def test_the_figure_has_a_bar_for_every_process_and_core() -> None:
+    cpu = {"gateway": 2.0, "archive": 0.5}
+    cell = {"target": "never", "clients": 1, "orders_per_frame": 16, "cpu_us_per_order": cpu}
+    mesh = {"durability": "never", "compiled": True, "cells": [cell, cell | {"target": "null"}]}
+    cores = {"cells": [{"orders_per_frame": 16, "cpu_us_per_order": {"gateway": 0.5}}]}
+    drawn = ElementTree.fromstring(draw(mesh, cores))
+    bars = [float(r.get("width", "")) for r in drawn.iter() if r.get("height") == "16"]
+    assert bars == [240, 60, 60]
+    assert "2.00 us, its core 0.50" in [t.text for t in drawn.iter()]
