@@ -223,6 +223,7 @@ def test_a_repeated_answer_settles_a_request_but_counts_once() -> None:
     tell(session, new(1, 1), trade(2, 1, 10, 10))
     session.send([order(2)], T0)
     assert tell(session, new(1, 1)) == []
+    assert alone(session, refused("D", 1, Code.BUSY)) == []  # of a copy that came later
     assert list(session.unanswered) == [2]
     assert session.account.orders[1].status is OrdStatus.FILLED
 
@@ -250,17 +251,6 @@ def test_silence_brings_a_logon_not_a_flood() -> None:
     assert [type(x) for x in sent(session)] == [m.Logon]
     tell(session, new(1, 1), reply(last=1), now_ns=T0 + 2 * S)
     assert not session.outbox
-
-
-def test_the_refusal_of_a_copy_of_what_is_answered_is_no_answer() -> None:
-    session = open_session()
-    session.send([order(1)], T0)
-    session.logon(T0 + S)
-    tell(session, reply(last=1), now_ns=T0 + S)
-    tell(session, new(1, 1))
-    assert alone(session, refused("D", 1, Code.BUSY)) == []
-    assert session.account.orders[1].status is OrdStatus.NEW
-    assert session.logged_on
 
 
 def test_a_full_exchange_is_the_answer_only_of_what_was_sent_once() -> None:
