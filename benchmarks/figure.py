@@ -4,9 +4,8 @@
     python -m benchmarks.cores --json > cores.json
     python -m benchmarks.figure mesh.json cores.json > docs/performance.svg
 
-A process's bar is what it used by benchmarks.mesh; the dark part is what its core alone uses by
-benchmarks.cores with as many orders a frame, the rest sockets, journal and waiting. That load has
-refusals and trades and the mesh's has not, so the dark part is an upper bound.
+Bars are processes in benchmarks.mesh, their dark part the core alone in benchmarks.cores: of other
+orders, with refusals and trades. The rest is sockets and the journal.
 """
 
 import json

@@ -169,7 +169,7 @@ class Engine:
         p.orders[order.cl_ord_id] = order
         self._expiry.add(order, self._reporter.time_ns)
         self._reporter.order(order, NEW)
-        if order.ord_type == STOP or order.ord_type == STOP_LIMIT:  # noqa: PLR1714 - faster compiled
+        if order.ord_type == STOP or order.ord_type == STOP_LIMIT:  # noqa: PLR1714 - faster
             if not triggers(order, book.last_px):
                 book.stops_of(order).add(order)
                 return

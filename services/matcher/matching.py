@@ -54,7 +54,8 @@ class Matching:
         order.state = ACTIVE
         kind = order.ord_type
         tif = order.time_in_force
-        market = kind != LIMIT and kind != STOP_LIMIT  # noqa: PLR1714 - faster compiled; K: until it rests
+        # one comparison each, for a tuple of them is slower; MARKET_TO_LIMIT until it rests
+        market = kind != LIMIT and kind != STOP_LIMIT  # noqa: PLR1714
         limit = 0 if market else order.price
         buy = order.side == BUY
         other = book.asks if buy else book.bids
