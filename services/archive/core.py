@@ -135,14 +135,16 @@ class ArchiveCore:
         size = 0
         for _epoch, first_seq, commands, payload in self._released(seq):
             if first_seq > seq and not size:
-                self.outbox.append((REQUESTS, routing_id, feed.gone_frame(self._shard, seq)))
-                return
+                break
             # the present matcher vouches for what its predecessors journaled
             frame = feed.frame(self._shard, self._epoch, first_seq, commands, payload)
             self.outbox.append((REQUESTS, routing_id, frame))
             size += len(frame)
             if size >= ANSWER_BYTES_MAX:
                 break
+        if not size and seq <= self._head_seq:  # removed, or damaged
+            self.outbox.append((REQUESTS, routing_id, feed.gone_frame(self._shard, seq)))
+            return
         self.outbox.append((REQUESTS, routing_id, feed.end_frame(self._shard)))
 
     def _answer(self, routing_id: bytes, account: int, session: int, reports: bytes) -> int:

@@ -22,12 +22,13 @@ class Archive:
 
     def __init__(self) -> None:
         self.kept_from = 1
+        self.damaged = BLOCKS + 1  # the first block that cannot be read
         self.core = ArchiveCore(0, self.blocks_from, lambda: self.kept_from)
         self.core.receive(FEED, [feed.status_frame(0, 1, BLOCKS, [])], 0, 0)
         self.core.flush(0, 0)
 
     def blocks_from(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
-        for number in range(max(seq, self.kept_from), BLOCKS + 1):
+        for number in range(max(seq, self.kept_from), self.damaged):
             yield 1, number, 1, payload(number)
 
     def history(self, begin: int) -> list[list[object]]:
@@ -37,6 +38,13 @@ class Archive:
         self.core.flush(0, 0)
         sent, self.core.outbox = self.core.outbox, []
         return [report for _, _, frame in sent for report in decode(decode(frame)[3])]
+
+
+    def replay(self, seq: int) -> list[bytes]:
+        """The frames that come back."""
+        self.core.receive(REQUESTS, [(b"risk", b"", feed.replay_request(0, seq))], 0, 0)
+        sent, self.core.outbox = self.core.outbox, []
+        return [frame for _, _, frame in sent]
 
 
 def test_a_history_starts_where_it_is_asked_from() -> None:
@@ -58,3 +66,14 @@ def test_the_index_does_not_grow_for_ever() -> None:
     assert len(history.numbers) == len(history.blocks) == 10
     archive.core.tick(FORGET_INTERVAL_NS + 1)
     assert len(history.numbers) == 10
+
+
+def test_a_replay_that_begins_in_what_is_removed_or_damaged_is_said_to_be_gone() -> None:
+    archive = Archive()
+    assert len(archive.replay(98)) == 4
+    assert archive.replay(BLOCKS + 1) == [feed.end_frame(0)]
+    archive.damaged = 50
+    assert archive.replay(50) == [feed.gone_frame(0, 50)]
+    assert len(archive.replay(49)) == 2
+    archive.kept_from = 30
+    assert archive.replay(29) == [feed.gone_frame(0, 29)]
