@@ -9,6 +9,7 @@ stage, and without new orders nothing trades, so a halt is what cancel-only is.
 
 import subprocess
 import sys
+import xmlrpc.client
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -101,10 +102,13 @@ def _end_services(desk: Desk) -> bool:
     """Whether there was a supervisord. A server of operations is one of its programs, so from
     there another process, which outlives it, does it, and the answer comes first."""
     supervisor = Supervisor()
-    if not desk.served:
-        return stop_services(supervisor)
-    if supervisor.pid() is None:
-        return False
+    try:
+        if not desk.served:
+            return stop_services(supervisor)
+        if supervisor.pid() is None:
+            return False
+    except xmlrpc.client.Fault:  # it is stopping already
+        return True
     subprocess.Popen(
         [sys.executable, "-m", "rtes.control.stop"], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
