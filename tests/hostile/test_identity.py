@@ -10,6 +10,7 @@ from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import PartyAction
 from rtes.common.refusals import Code
+from rtes.common.sockets import refuses_unknown_key
 
 from tests.hostile.edge import Edge
 from tests.hostile.peers import Peer, counter, order, still_trades
@@ -165,3 +166,19 @@ def test_one_key_cannot_take_more_than_one_session(mesh: Mesh) -> None:
     for peer in peers:
         peer.close()
     wait_for(lambda: counter(mesh, "rtes_sessions") == before)
+
+
+def test_a_server_that_lets_random_keys_in_fails_its_own_test_at_start() -> None:
+    """Without a ZAP handler, CURVE takes every key: the gateway must find that out, and say so."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    context = zmq.Context()
+    careless = context.socket(zmq.ROUTER)
+    careless.curve_server, careless.curve_secretkey = True, secret.encode()
+    port = careless.bind_to_random_port("tcp://127.0.0.1")
+    assert not refuses_unknown_key(f"tcp://127.0.0.1:{port}", public)
+    careless.close(0)
+    context.term()
+    edge = Edge()
+    assert edge.gateway.vitals().ready
+    edge.gateway.refuses_unknown_keys = False
+    assert not edge.gateway.vitals().ready
