@@ -40,6 +40,7 @@ from rtes.common.sockets import CurveServer, Sockets
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
+STARTING_S: Final = 86_400.0  # a beat counts so long until the loop beats: recovery may take time
 Made = TypeVar("Made")
 
 
@@ -217,6 +218,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     live = LiveConfig(paths.config_file, config.security.log_level)
     limits = LiveLimits(config, roster, live)
     shard = options.shard
+    Heartbeat(paths.beats_dir / f"{service}{shard}", STARTING_S)
     probes = ServiceProbes(service, clock.monotonic_ns)
     if options.probe_port is not None:
         _serve_probes(service, config, probes, options.probe_port)

@@ -19,19 +19,20 @@ from typing import Final
 from rtes.common.config import PROFILES, Config, ServiceCores, checkout, resolve
 from rtes.common.config_env import read_command_line, read_environment, shell_name
 from rtes.common.errors import OperatorError
+from rtes.common.heartbeat import beats
+from rtes.common.paths import Paths
 from rtes.common.process import CoreError, check_cores
 from rtes.common.tls import http_connection
 from rtes.control.files_check import check_named_files
 from rtes.control.hosts import placed_here, ports_here, prepare, programs_elsewhere
-from rtes.control.run import BOTS, EXIT_CONFIG
-from rtes.control.shards import instance_of, program_name, supervisor_file
+from rtes.control.run import BOTS, CONTROL, EXIT_CONFIG
+from rtes.control.shards import program_name, supervisor_file
 from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
 READY_S_MAX: Final = 120.0  # on a machine that is busy; what crashes is seen sooner
 ANSWER_S_MAX: Final = 5.0
 CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
-SETTLED_S: Final = 5  # what does not like its configuration has ended by then
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
 
@@ -140,15 +141,14 @@ def _here(config: Config) -> str:
     return ", ".join(sorted(program_name(*one) for one in placed_here(config)))
 
 
-def _not_running(supervisor: Supervisor) -> list[str]:
-    """Which of this host's programs do not run yet; whether they are ready hangs on the others."""
-    programs = [] if supervisor.pid() is None else supervisor.programs()
-    named = [("{} {}".format(*instance_of(p.name)), p) for p in programs if p.name != BOTS]
-    waiting = [
-        f"{name}: {p.state}" for name, p in named
-        if p.state != "RUNNING" or p.running_s < SETTLED_S
-    ]  # fmt: skip
-    return waiting if programs else ["supervisord 0: does not answer"]
+def _not_started(supervisor: Supervisor, config: Config) -> list[str]:
+    """Which of this host's services have not beaten yet: those have not taken what they are
+    configured with. Whether they are ready hangs on the other hosts, too."""
+    pids = {p.pid for p in supervisor.programs()} if supervisor.pid() is not None else set()
+    beating = {b.name for b in beats(Paths(config).beats_dir) if b.pid in pids and not b.stale}
+    here = sorted(placed_here(config))
+    named = {f"{s} {n}": CONTROL if s == CONTROL else f"{s}{n}" for s, n in here}
+    return [f"{who}: has not started" for who, name in named.items() if name not in beating]
 
 
 def _start_bots(supervisor: Supervisor) -> bool:
@@ -162,7 +162,7 @@ def _start_bots(supervisor: Supervisor) -> bool:
 def _await_ready(supervisor: Supervisor, config: Config, process: subprocess.Popen[bytes]) -> None:
     began, several = time.monotonic(), config.mesh.placement.several
     while True:
-        waiting = _not_running(supervisor) if several else waiting_for(config)
+        waiting = _not_started(supervisor, config) if several else waiting_for(config)
         if not waiting:
             return
         if process.poll() is not None:

@@ -34,7 +34,6 @@ class Program(NamedTuple):
     pid: int
     exit_status: int
     log: Path
-    running_s: int  # since its last start
 
 
 class Supervisor:
@@ -73,10 +72,7 @@ class Supervisor:
 
     def programs(self) -> list[Program]:
         return [
-            Program(
-                p["name"], p["statename"], p["pid"], p["exitstatus"], Path(p["logfile"]),
-                p["now"] - p["start"],
-            )  # fmt: skip
+            Program(p["name"], p["statename"], p["pid"], p["exitstatus"], Path(p["logfile"]))
             for p in self._ask("getAllProcessInfo")
         ]
 
