@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import zmq
+from rtes.common.errors import OperatorError
 
 PER_ADDRESS_MAX: Final = 64  # connections from one IP address
 SERVICES_MAX: Final = 256  # connections from one IP address to a socket between services
@@ -29,7 +30,7 @@ _SWEEP_NS: Final = 1_000_000_000
 _EVENT: Final = struct.Struct("=HI")  # event, value: how libzmq frames it
 
 
-class TooFewFilesError(ValueError):
+class TooFewFilesError(OperatorError):
     """This process may not open as many files as it may get connections."""
 
 

@@ -221,8 +221,9 @@ class Followers:
 
     @property
     def applied(self) -> dict[int, int]:
-        """The last sequence number applied, by shard."""
-        return {shard: f.next_seq - 1 for shard, f in self.by_shard.items()}
+        """The last sequence number applied, by shard; without those not heard of yet when it
+        follows from the head."""
+        return {s: f.next_seq - 1 for s, f in self.by_shard.items() if s not in self._unplaced}
 
     @property
     def caught_up(self) -> bool:

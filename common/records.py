@@ -17,7 +17,8 @@ Block (one journal write, one feed frame):
     it; ack = (lane, gateway_epoch, gateway_link, gateway_n): everything up to n is in here.
 Notice (state that others than the account follow):
     (NOTICE_LOGON, account, gateway, session, turn) |
-    (NOTICE_PARTY, action, account, symbol, session)
+    (NOTICE_PARTY, action, account, symbol, session) |
+    (NOTICE_ORPHAN, account, gateway, turn, cancel_on_disconnect): its gateway died
 Turn (which session of an account is the newest, in every shard alike):
     an account's logons are ordered by one matcher shard, see `home_shard`; turn is the logon's seq
     there. The other shards are told of it by the gateway, and pass over older ones.
@@ -47,10 +48,13 @@ D_EXPIRE_TIME: Final = 14
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
 #                          heart_bt_int, turn): turn is 0 for the home shard, which gives it
 CMD_DISCONNECT: Final = "XD"  # (type, account, received_ns, 0, gateway, turn)
+CMD_GATEWAY: Final = "XG"  # (type, 0, received_ns, 0, gateway, risk_shard, risk_shards, planned):
+#                            it has started; about the accounts of its lane's risk shard
 CMD_EXPIRE: Final = "XE"  # (type, 0, wall_ns, 0): the matcher's own clock, journaled
 
 NOTICE_LOGON: Final = "A"
 NOTICE_PARTY: Final = "DH"
+NOTICE_ORPHAN: Final = "XG"
 
 Command = tuple[Any, ...]
 Report = tuple[Any, ...]

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from rtes.common import logs, process, snapshot_fetch, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
+from rtes.common.connections import TOTAL_MAX, reserve_files
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import COUNTS_S, Heartbeat
 from rtes.common.httpserver import ServerThread, Site
@@ -170,7 +171,8 @@ class Boot:
         self.live.along(look)
 
     def curve_server(self) -> CurveServer | None:
-        """The exchange's key pair and who may connect; None when CURVE is off."""
+        """The exchange's key pair and which participants may connect; None when CURVE is off."""
+        usable(self.service, lambda _: reserve_files(TOTAL_MAX), self.config)
         if not self.config.security.curve:
             return None
         pair = usable("keys", server_key_pair, self.config)

@@ -12,7 +12,7 @@ from typing import Final
 import zmq
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rtes.common.config import Config, ConfigError
-from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
+from rtes.common.connections import TOTAL_MAX, reserve_files
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS, PORTS_PER_NUMBER, WIRES, bind_host
 from rtes.common.secrets import SecretError, read_private
@@ -48,13 +48,7 @@ class Wiring:
         if any(self._placement.apart(wire) for wire in users):
             self._keys = load_keys(config)
             self._own = _own_pair(self._paths, service)
-            self._have_files()
-
-    def _have_files(self) -> None:
-        try:
             reserve_files(TOTAL_MAX)  # strangers may open as many: the journal's must be left
-        except TooFewFilesError as error:
-            raise ConfigError(str(error)) from None
 
     def bound(self, wire: str) -> tuple[str, CurveServer | None]:
         """Where to bind this instance's own socket of that kind, and who may connect."""

@@ -6,7 +6,6 @@ Exit code: 64 configuration.
 import sys
 
 from rtes.common import feed, service
-from rtes.common.connections import TOTAL_MAX, TooFewFilesError, reserve_files
 from rtes.common.live import LiveFlags, LiveThrottle
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
 from rtes.common.sockets import refuses_unknown_key
@@ -29,11 +28,6 @@ def main() -> int:
         mesh.risk_shards, mesh.matcher_shards, flags.flags,
     )  # fmt: skip
     flags.on_change(core.flags_changed)
-    try:
-        reserve_files(TOTAL_MAX)
-    except TooFewFilesError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return service.EXIT_CONFIG
     sockets, reached = start.sockets(), start.wiring.reached
     endpoint = config.listening("gateway", shard).orders_endpoint
     core.market_data = config.market_data_endpoints
@@ -47,9 +41,13 @@ def main() -> int:
     sockets.subscribe(gateway.RISK_STATUS, statuses, [TOPIC_STATUS, answer_topic(shard)])
     for r in range(mesh.risk_shards):
         sockets.push(gateway.RISK + r, *reached("risk", r))
+    stopped = paths.run_dir / "locks" / f"gateway{shard}" / "stopped"  # the last one, as planned
+    core.take_over(stopped.exists(), start.clock.wall_ns())
+    stopped.unlink(missing_ok=True)
     service.freeze_heap()
     loop = start.loop(core, sockets, undelivered=core.undelivered)
     loop.run()
+    stopped.touch()
     core.goodbye(start.clock.monotonic_ns())
     loop.step(0)
     sockets.close(linger_ms=500)

@@ -15,7 +15,7 @@ from rtes.common import messages as m
 from rtes.common.checks import Check
 from rtes.common.flags import FeatureFlags
 from rtes.common.loop import Vitals
-from rtes.common.records import CMD_DISCONNECT, NOTICE_LOGON, Block, decode, encode, home_shard
+from rtes.common.records import NOTICE_LOGON, NOTICE_ORPHAN, Block, decode, encode, home_shard
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code, explain
 from rtes.common.riskwire import TOPIC_ANSWER
@@ -29,7 +29,8 @@ from rtes.services.gateway.limits import (
     STANDS_STILL,
     Full,
     GatewayLimits,
-)
+)  # fmt: skip
+from rtes.services.gateway.orphans import Orphans
 from rtes.services.gateway.outbox import CLIENTS, HANG_UP, Outbox
 from rtes.services.gateway.routes import ROUTES, Route
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
@@ -71,7 +72,9 @@ class GatewayCore(Outbox):
         self._matchers = range(matcher_shards)
         self._flags = flags or FeatureFlags()
         self._sessions = Sessions(epoch << 16 & (1 << 62) - 1, self._flags)
+        self.flags_changed = self._sessions.apply_flags  # for sessions that are open, too
         self._lanes = Lanes(gateway, epoch, risk_shards, matcher_shards)
+        self._orphans = Orphans(gateway, self._lanes, matcher_shards)
         self._followers = feed.Followers(self._matchers, from_head=True)
         self._door = Door(limits)
         self._throttled: dict[bytes, list[m.Outbound]] = {}  # told in one frame after the batch
@@ -80,7 +83,9 @@ class GatewayCore(Outbox):
         self._wall_ns = 0  # business time, stamped on commands; now_ns is for whatever waits
         self._counts = Counts()
 
-    # ------------------------------------------------------------ inward
+    def take_over(self, planned: bool, wall_ns: int) -> None:
+        """At the start: the sessions of the one before have ended, planned or by its death."""
+        self._orphans.ask(planned, wall_ns)
 
     def receive(self, channel: int, frames: list[Any], now_ns: int, wall_ns: int) -> None:
         self._wall_ns = wall_ns
@@ -250,7 +255,7 @@ class GatewayCore(Outbox):
     def _history(self, session: Session, message: m.ResendRequest, now_ns: int) -> None:
         shard = message.appl_id
         if shard in self._matchers:
-            told_seq = self._followers.applied[shard]
+            told_seq = self._followers.applied.get(shard, 0)
             self._ask(session, ARCHIVE + shard, answers.history(session, message, told_seq, now_ns))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
@@ -271,8 +276,12 @@ class GatewayCore(Outbox):
         self._lanes.ack(block.acks)
         shards = len(self._matchers)
         for notice in block.notices:
-            if notice[0] == NOTICE_LOGON and block.shard == home_shard(notice[1], shards):
+            if block.shard != home_shard(notice[1], shards):
+                continue
+            if notice[0] == NOTICE_LOGON:
                 self._logon(notice, now_ns)
+            elif notice[0] == NOTICE_ORPHAN:
+                self._orphans.add(notice, now_ns)
         by_account = self._sessions.by_account
         for account, _first, reports, answered, data in block.chunks:
             session = by_account.get(account)
@@ -285,13 +294,14 @@ class GatewayCore(Outbox):
     def _logon(self, notice: Any, now_ns: int) -> None:
         """The home shard sequenced a logon: the newest session of an account wins everywhere."""
         _, account, gateway, number, turn = notice
+        self._orphans.returned(account)
         session = self._sessions.find(number) if gateway == self._gateway else None
         present = self._sessions.by_account.get(account)
         if session is not None:
             present = self._sessions.open(session)
             session.take_turn(turn, self._gateway, self._wall_ns)
-        elif gateway == self._gateway:
-            self._disconnect(account, turn)  # it was closed before it was confirmed
+        elif gateway == self._gateway and self._sessions.had(number):  # closed unconfirmed
+            self._lanes.disconnect(account, turn, self._wall_ns)
         if present is not None and present is not session:
             self._replace(present, now_ns)
 
@@ -321,8 +331,6 @@ class GatewayCore(Outbox):
         if (session := self._sessions.find(number)) and session.account.id == account:
             self.outbox.append((CLIENTS, session.routing_id, data))
 
-    # ------------------------------------------------------------ batch and time
-
     def flush(self, now_ns: int, wall_ns: int) -> None:
         self._wall_ns = wall_ns
         for routing_id, refusals in self._throttled.items():
@@ -335,6 +343,7 @@ class GatewayCore(Outbox):
     def tick(self, now_ns: int) -> None:
         """Heartbeats out; silence, revoked keys and lanes that stand still noticed."""
         self._lanes.step(now_ns)
+        self._orphans.tick(now_ns, self._wall_ns)
         for session in list(self._sessions.by_routing_id.values()):
             silence = session.silence(now_ns)
             if self._account_of(session.user, session.account.name) is None:
@@ -346,10 +355,6 @@ class GatewayCore(Outbox):
             elif session.state == OPEN and now_ns - session.sent_ns >= session.heart_bt_ns:
                 self._tell_session(session, m.Heartbeat(), now_ns)
         self._door.tick(now_ns)
-
-    def flags_changed(self) -> None:
-        """For sessions that are open, too."""
-        self._sessions.apply_flags()
 
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
@@ -370,12 +375,7 @@ class GatewayCore(Outbox):
         """End a session and let the matcher cancel what it was asked to."""
         self._sessions.remove(session, why)
         if session.turn:
-            self._disconnect(session.account.id, session.turn)
-
-    def _disconnect(self, account: int, turn: int) -> None:
-        end = (CMD_DISCONNECT, account, self._wall_ns, 0, self._gateway, turn)
-        for lane in self._lanes.of_account(account):
-            lane.put(end)
+            self._lanes.disconnect(session.account.id, session.turn, self._wall_ns)
 
     def goodbye(self, now_ns: int) -> None:
         """The gateway stops: sessions move, their orders stay."""

@@ -11,6 +11,7 @@ from typing import Any
 from rtes.common import link
 from rtes.common.histogram import Histogram
 from rtes.common.records import (
+    CMD_DISCONNECT,
     Command,
     encode,
     gateway_of,
@@ -83,6 +84,16 @@ class Lanes:
             self._lanes[lane_of(self._gateway, risk_shard, s)] for s in range(self._matcher_shards)
         ]
 
+    def all(self) -> Iterator[tuple[Lane, int, int]]:
+        """Every lane, with its risk shard and how many of these there are."""
+        for lane in self._lanes.values():
+            yield lane, lane.risk_shard, self._risk_shards
+
+    def disconnect(self, account: int, turn: int, wall_ns: int) -> None:
+        """Its session is over, in every matcher shard."""
+        for lane in self.of_account(account):
+            lane.put((CMD_DISCONNECT, account, wall_ns, 0, self._gateway, turn))
+
     @property
     def held(self) -> int:
         return sum(lane.held for lane in self._lanes.values())
@@ -90,10 +101,11 @@ class Lanes:
     def flush(self, told: Mapping[int, int], now_ns: int) -> Iterator[tuple[int, bytes]]:
         """One frame for each lane that got commands in this batch.
 
-        told: by matcher shard, how far this gateway has told its participants."""
+        told: by matcher shard, how far this gateway has told its participants. What goes to
+        another shard waits: its outcome would not be heard."""
         for number, lane in self._lanes.items():
-            if lane.batch:
-                payload = lane_payload(told[matcher_shard_of(number)], encode(lane.batch))
+            if lane.batch and (told_seq := told.get(matcher_shard_of(number))) is not None:
+                payload = lane_payload(told_seq, encode(lane.batch))
                 frame = lane.sender.push(payload, len(lane.batch), now_ns)
                 lane.waiting.append((self.now_ns, len(lane.batch)))
                 lane.batch.clear()

@@ -146,6 +146,7 @@ class Sessions:
     """All sessions of one gateway."""
 
     def __init__(self, first_number: int, flags: FeatureFlags) -> None:
+        self._first_number = first_number
         self._flags = flags
         self.events = Events()
         self.by_routing_id: dict[bytes, Session] = {}
@@ -156,6 +157,10 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self.by_routing_id)
+
+    def had(self, number: int) -> bool:
+        """Whether it is one of ours; lower numbers were those of the gateway before."""
+        return number >= self._first_number
 
     def add(
         self, routing_id: bytes, user: str, account: Account, lanes: list[Lane], now_ns: int

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Restatement
-from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
+from rtes.common.records import CMD_GATEWAY, NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book
-from rtes.services.matcher.expiry import GTD, Expiry
+from rtes.services.matcher.departures import canceled_on_disconnect, predecessor_ended
+from rtes.services.matcher.expiry import Expiry
 from rtes.services.matcher.flags import switched
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant, open_orders
@@ -38,12 +39,9 @@ from rtes.services.matcher.state import (
 from rtes.services.matcher.stops import BUY, triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
-GTC: Final = "1"
 ABOUT_MANY: Final = ("q", "AF", "DH")  # only the last of their reports carries the request's id
 HALT_TRADING: Final = 1
 REINSTATE: Final = 2
-COD_NOTHING: Final = 0
-COD_EVERYTHING: Final = 2
 CANCEL_ON_DISCONNECT: Final = int(Restatement.CANCEL_ON_DISCONNECT)
 MASS_CANCEL: Final = int(Restatement.MASS_CANCEL)
 Verdict = Sequence[int] | None  # (index, code, limit, value), a list when decoded
@@ -85,6 +83,9 @@ class Engine:
             return
         p = self.participants.get(command[1])
         if p is None:
+            if kind == CMD_GATEWAY:  # of no account
+                self._notices += predecessor_ended(self.participants, command)
+                return
             p = self.participants[command[1]] = Participant(command[1])
         cl_ord_id: int = command[3]
         if cl_ord_id == 0:  # the gateway's own: not numbered by the participant
@@ -284,12 +285,8 @@ class Engine:
         if (p.gateway, p.turn) != (command[4], command[5]):
             return  # a newer session took over
         p.gateway = -1
-        if p.cancel_on_disconnect == COD_NOTHING:
-            return
-        everything = p.cancel_on_disconnect == COD_EVERYTHING
-        for order in list(p.orders.values()):
-            if everything or order.time_in_force not in (GTC, GTD):
-                self._close(order, CANCELED, CANCEL_ON_DISCONNECT)
+        for order in canceled_on_disconnect(p):
+            self._close(order, CANCELED, CANCEL_ON_DISCONNECT)
 
     def _party_action(self, p: Participant, command: Command, _seq: int) -> None:
         """The kill switch. Risk follows the notice; what it had already passed is refused here."""

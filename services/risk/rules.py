@@ -16,6 +16,7 @@ from rtes.common.messages import PositionReport
 from rtes.common.records import (
     C_ACCOUNT,
     C_TYPE,
+    CMD_GATEWAY,
     NOTICE_LOGON,
     NOTICE_PARTY,
     Block,
@@ -78,6 +79,8 @@ class Risk:
         account = command[C_ACCOUNT]
         exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
+            if command[C_TYPE] == CMD_GATEWAY:
+                return None  # of no account
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         kind = command[C_TYPE]
         if kind == "D":

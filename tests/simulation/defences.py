@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rtes.common import blocks, feed, link
 from rtes.common.records import Block, decode, encode
 from rtes.services.archive.core import ArchiveCore
+from rtes.services.gateway import orphans
 from rtes.services.gateway.core import GatewayCore
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
@@ -204,6 +205,13 @@ DEFENCES: dict[str, Defence] = {
     ),
     "a shard passes over an older session": Defence(
         ((Engine, "_logon", _any_session),), scenario=scenarios.older_session_stays_older
+    ),
+    "a new gateway asks who was left behind": Defence(
+        ((GatewayCore, "take_over", lambda *_, **__: None),),
+        scenario=scenarios.who_never_returns_leaves_no_orders,
+    ),
+    "who comes back within the grace keeps its orders": Defence(
+        ((orphans, "GRACE_NS", 0),), scenario=scenarios.who_never_returns_leaves_no_orders
     ),
     "a full disk leaves room for cancels": Defence(
         ((MatcherCore, "set_read_only", lambda *_: None),),

@@ -30,6 +30,7 @@ def calm(snapshots: bool = False) -> World:
     """An exchange in which nothing happens by itself; its one participant is logged on."""
     world = World(1, Faults(snapshots=snapshots), Size(clients=1, requests=0))
     world.scheduler.run(LONG_MS * MS, lambda: all(c.done for c in world.clients))
+    world.scheduler.run(LONG_MS * MS)  # every gateway's first word has come to the matchers
     return world
 
 
@@ -223,6 +224,26 @@ def _full_disk(client: SimClient) -> Iterator[str]:
         yield f"the other shard took no order: {codes.get(12)}"
 
 
+def who_never_returns_leaves_no_orders() -> list[str]:
+    """A gateway dies. Of two that asked for cancel-on-disconnect one comes back to it, late."""
+    world = World(1, Faults(), Size(gateways=1, clients=6, requests=0))
+    world.scheduler.run(LONG_MS * MS, lambda: all(c.done for c in world.clients))
+    gone, back = world.clients[2], world.clients[5]
+    for client in (gone, back):
+        asks(world, client, order(1), order(2, B))
+    gone.gone = True
+    world.kill("gateway0")
+    late_ns = world.scheduler.now_ns + 2 * LONG_MS * MS
+    world.network.slow[back.node.name, "gateway0"] = (late_ns, -1)
+    world.scheduler.run(2 * LONG_MS * MS)
+    asks(world, back, order(3), wait=False)
+    world.scheduler.run(10 * LONG_MS * MS)
+    of_back = [engine.participants[6].orders for engine in world.engines.values()]
+    kept = sorted(i for orders in of_back for i in orders)
+    found = [] if kept == [1, 2, 3] else [f"canceled though it came back: only {kept} are left"]
+    return found + end(world)
+
+
 SCENARIOS: tuple[Callable[[], list[str]], ...] = (
     unsynced_is_not_told,
     recovered_is_synced,
@@ -233,4 +254,5 @@ SCENARIOS: tuple[Callable[[], list[str]], ...] = (
     fenced_matcher_is_not_heard,
     older_session_stays_older,
     full_disk_loses_nothing,
+    who_never_returns_leaves_no_orders,
 )

@@ -189,6 +189,7 @@ class World:
                 lambda _user, account: by_name.get(account),
                 GatewayLimits(64, 100, 10_000, lane_window=200), size.risks, size.matchers,
             )  # fmt: skip
+            core.take_over(planned=False, wall_ns=self.scheduler.wall_ns())
         undelivered = core.undelivered if kind == "gateway" else None
         return Loop(core, node, self.scheduler, kind, number, commit, undelivered)
 
