@@ -185,11 +185,7 @@ class Journal:
         """Yield every block after a point; at the end the journal is ready to append.
 
         A torn tail is cut off and counted in torn_bytes. Raises JournalCorruptError."""
-        paths = segments(self._directory)
-        at = bisect_right([first_seq_of(p) for p in paths], after.seq + 1) - 1
-        if at < 0 and paths:
-            raise self._missing(after.seq + 1, first_seq_of(paths[0]) - 1)
-        paths = paths[max(0, at) :]
+        paths = self._segments_after(after.seq)
         chained = None if paths and first_seq_of(paths[0]) <= after.seq else after.crc
         if paths and chained is not None:  # it may be empty still: its writer died as it was new
             self._last_seq = after.seq
@@ -215,6 +211,14 @@ class Journal:
         self._check_told(after.seq)
         if paths:
             self._open(paths[-1])
+
+    def _segments_after(self, seq: int) -> list[Path]:
+        """Those that hold what follows seq; the first may begin before it."""
+        paths = segments(self._directory)
+        at = bisect_right([first_seq_of(p) for p in paths], seq + 1) - 1
+        if at < 0 and paths:
+            raise self._missing(seq + 1, first_seq_of(paths[0]) - 1)
+        return paths[max(0, at) :]
 
     def _torn_at(self, paths: list[Path], data: memoryview) -> bool:
         """Is the first of paths torn where the valid blocks end? Then nothing valid may follow."""
