@@ -283,8 +283,9 @@ def test_a_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
 
 
 def foreground(checkout: Checkout) -> "subprocess.Popen[str]":
+    """As from a terminal: what runs behind a shell's `&` would ignore SIGINT."""
     return subprocess.Popen(
-        [checkout.home / "scripts" / "start.sh", "--foreground"],
+        ["env", "--default-signal=INT", checkout.home / "scripts" / "start.sh", "--foreground"],
         env=checkout.environ, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
