@@ -33,6 +33,7 @@ import msgspec
 C_TYPE: Final = 0
 C_ACCOUNT: Final = 1
 C_RECEIVED_NS: Final = 2
+C_CL_ORD_ID: Final = 3
 # NewOrderSingle
 D_ORDER_QTY: Final = 6
 D_ORD_TYPE: Final = 7

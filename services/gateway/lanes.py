@@ -11,6 +11,7 @@ from typing import Any
 from rtes.common import link
 from rtes.common.histogram import Histogram
 from rtes.common.records import (
+    C_CL_ORD_ID,
     CMD_DISCONNECT,
     Command,
     encode,
@@ -38,7 +39,8 @@ class Lane:
         self.acked = 0  # commands since the start
         self.breaker = Breaker()
         self.flows = True  # the breaker is closed
-        self.waiting: deque[tuple[int, int]] = deque()  # received_ns, commands of each frame
+        # received_ns, 0 where no participant waits, and commands of each frame
+        self.waiting: deque[tuple[int, int]] = deque()
 
     def put(self, command: Command) -> None:
         """Take a command; it leaves with the next flush."""
@@ -54,7 +56,8 @@ class Lane:
         self.acked += left
         while left > 0:
             received_ns, commands = self.waiting.popleft()
-            took.observe(now_ns - received_ns, commands)
+            if received_ns:
+                took.observe(now_ns - received_ns, commands)
             left -= commands
 
 
@@ -107,7 +110,8 @@ class Lanes:
             if lane.batch and (told_seq := told.get(matcher_shard_of(number))) is not None:
                 payload = lane_payload(told_seq, encode(lane.batch))
                 frame = lane.sender.push(payload, len(lane.batch), now_ns)
-                lane.waiting.append((self.now_ns, len(lane.batch)))
+                received_ns = self.now_ns if lane.batch[0][C_CL_ORD_ID] else 0
+                lane.waiting.append((received_ns, len(lane.batch)))
                 lane.batch.clear()
                 yield lane.risk_shard, frame
 

@@ -17,6 +17,7 @@ from rtes.common.events import Events
 from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
+    C_CL_ORD_ID,
     C_RECEIVED_NS,
     CMD_EXPIRE,
     Block,
@@ -175,7 +176,8 @@ class MatcherCore:
                         seq += 1
                         time_ns += 1
                     acks[lane] = (lane, epoch, link_no, n)
-                    if commands:  # the first came to the gateway at about the same time as all
+                    if commands and commands[0][C_CL_ORD_ID]:  # a participant's; the others came
+                        # to the gateway at about the same time
                         self._took.observe(time_ns - commands[0][C_RECEIVED_NS], len(commands))
         except Exception as error:
             raise CommandFailedError(command) from error

@@ -17,6 +17,7 @@ from rtes.common.events import Events
 from rtes.common.histogram import Histogram
 from rtes.common.loop import Send, Vitals
 from rtes.common.records import (
+    C_CL_ORD_ID,
     C_RECEIVED_NS,
     decode,
     decode_commands,
@@ -104,7 +105,8 @@ class RiskCore:
             self._groups[matcher].append((*stamp, encoded, verdicts))
             self._weights[matcher] += len(commands)
             self._checked += len(commands)
-            self._took.observe(wall_ns - commands[0][C_RECEIVED_NS], len(commands))
+            if commands[0][C_CL_ORD_ID]:  # a participant's, who waits for it
+                self._took.observe(wall_ns - commands[0][C_RECEIVED_NS], len(commands))
 
     def _query(self, gateway: int, payload: bytes) -> None:
         session, account, request_id = decode(payload)

@@ -73,6 +73,7 @@ def test_every_stage_is_timed_in_the_order_of_the_path(traded: Mesh) -> None:
     counts = [(f"{name}_count", *stage) for name, *stage in stages]
     wait_for(lambda: all(values(traded)[count] >= 5 for count in counts))
     seen = values(traded)
+    assert [seen[count] for count in counts] == [5, 5, 5], "orders, and nothing but orders"
     means = [seen[f"{name}_sum", *stage] / seen[f"{name}_count", *stage] for name, *stage in stages]
     assert 0 < means[0] < means[1] < means[2] < 1
     assert seen["rtes_delivery_seconds_count",] >= 1
