@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 TICK_US: Final = 10_000
 AHEAD_PER_S: Final = 150_000  # requests that a flooding client has ready
+IDLE_S: Final = 0.25  # what is idle is so for as long as this
+IDLE_SHARE: Final = 0.1  # of a core, all processes of a target together
+SETTLED_AFTER_S: Final = 60.0  # at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +72,22 @@ def cpu_us(target: Target) -> dict[str, float]:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         used[name] = (int(fields[11]) + int(fields[12])) * float(TICK_US)
     return used
+
+
+def settle(targets: Iterable[Target]) -> None:
+    """Wait until no target has work left of an earlier run: market data falls behind and goes on.
+
+    Raises SystemExit when one never rests."""
+    for target in targets:
+        until = time.monotonic() + SETTLED_AFTER_S
+        used = sum(cpu_us(target).values())
+        while True:
+            time.sleep(IDLE_S)
+            before, used = used, sum(cpu_us(target).values())
+            if used - before <= IDLE_SHARE * IDLE_S * 1e6:
+                break
+            if time.monotonic() > until:
+                raise SystemExit(f"{target.name}: still busy {SETTLED_AFTER_S:.0f} s after a run")
 
 
 def percentiles(results: list[dict[str, Any]]) -> dict[str, float]:

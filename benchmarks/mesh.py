@@ -1,20 +1,23 @@
 """What the exchange does as shipped: acknowledged orders per second, latency, CPU per order.
 
-    python -m benchmarks.mesh [--vs-null] [--quick] [--durability MODE]... [--json]
+    python -m benchmarks.mesh [--vs-null] [--pinned] [--quick] [--durability MODE]... [--json]
 
 Starts exchanges of its own (one per durability, market data on) beside whatever runs, and drives
 them through the gateway as participants do, over CURVE, from this machine. --vs-null measures the
-null mesh (benchmarks.null_mesh) in the same rounds. Figures are medians of interleaved rounds.
+null mesh (benchmarks.null_mesh) in the same rounds, --pinned an exchange whose matcher has the
+first core for itself and whose other services share the rest. Figures are medians of interleaved
+rounds; each run begins when all is idle.
 """
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from rich.table import Table
-from rtes.benchmarks.driver import Target, cpu_us, drive, percentiles
+from rtes.benchmarks.driver import Target, cpu_us, drive, percentiles, settle
 from rtes.benchmarks.harness import environment, interleaved, median, show
 from rtes.benchmarks.null_mesh import NullMesh
 from rtes.client.testing import Mesh
@@ -23,24 +26,37 @@ from rtes.common.refdata import load_instruments
 SERVICES: Final = ("matcher", "archive", "risk", "gateway", "marketdata")
 SEGMENT_MIB: Final = 64  # as shipped; the fixture's own is smaller
 NULL: Final = "null mesh"
+PINNED: Final = "pinned"
 Cell = tuple[int, int]  # clients, orders per frame
 
 
 def exchange(
-    stack: contextlib.ExitStack, durability: str, services: tuple[str, ...] = SERVICES
+    stack: contextlib.ExitStack,
+    durability: str,
+    services: tuple[str, ...] = SERVICES,
+    cores: dict[str, list[int]] | None = None,
 ) -> Target:
+    """cores: by service; none: wherever the kernel puts them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     journal = {"durability": durability, "segment_mib": SEGMENT_MIB}
-    mesh = stack.enter_context(Mesh(directory, services, journal=journal))
+    mesh = stack.enter_context(Mesh(directory, services, journal=journal, cores=cores or {}))
     instruments = load_instruments(mesh.config.exchange.instruments).instruments
     return Target(
-        durability,
+        f"{durability}, {PINNED}" if cores else durability,
         mesh.config.exchange.orders_endpoint,
         [str(mesh.paths.key_file(f"DEMO{i + 1}")) for i in range(8)],
         mesh.processes,
         [(i.symbol, i.reference_price) for i in instruments if i.min_price_increment == 1],
         mesh.config.exchange.market_data_endpoint,
     )
+
+
+def pinned_cores() -> dict[str, list[int]]:
+    """The matcher alone on the first core, all others on the rest."""
+    first, *rest = sorted(os.sched_getaffinity(0))
+    if not rest:
+        raise click.UsageError("--pinned needs two cores")
+    return {service: [first] if service == "matcher" else rest for service in SERVICES}
 
 
 def null(stack: contextlib.ExitStack) -> Target:
@@ -65,6 +81,7 @@ def measure_throughput(
     plan = [(target, cell) for target in targets for cell in cells]
 
     def run(at: tuple[Target, Cell], r: int) -> dict[str, Any]:
+        settle(targets)
         return throughput(*at, seconds, r)
 
     found = interleaved(plan, repetitions, run, quiet)
@@ -91,8 +108,11 @@ def measure_latency(
 ) -> list[dict[str, Any]]:
     """plan: target, what the rate is called, clients and orders per frame, orders/s."""
 
+    targets = dict.fromkeys(target for target, *_ in plan)
+
     def run(at: tuple[Target, str, Cell, float], r: int) -> dict[str, Any]:
         target, _, cell, per_s = at
+        settle(targets)
         return percentiles(drive(target, *cell, seconds, r, per_s))
 
     rows = []
@@ -179,7 +199,7 @@ def shared_options(command: Any) -> Any:
 
 
 def run(
-    durabilities: tuple[str, ...], vs_null: bool, clients: tuple[int, ...],
+    durabilities: tuple[str, ...], vs_null: bool, pinned: bool, clients: tuple[int, ...],
     orders_per_frame: tuple[int, ...], seconds: float, repetitions: int, quick: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -189,6 +209,7 @@ def run(
     where = environment()
     with contextlib.ExitStack() as stack:
         targets = [exchange(stack, durability) for durability in durabilities]
+        targets += [exchange(stack, durabilities[0], cores=pinned_cores())] if pinned else []
         targets += [null(stack)] if vs_null else []
         rows = measure_throughput(targets, cells, seconds, repetitions, as_json)
         plan = latency_plan(targets, rows, quick)
@@ -203,16 +224,17 @@ def run(
 @click.option("--durability", "durabilities", type=click.Choice(["never", "interval", "always"]),
               multiple=True, default=("never",), show_default=True)  # fmt: skip
 @click.option("--vs-null", is_flag=True, help="measure the null mesh too, and the ratios")
+@click.option("--pinned", is_flag=True, help="measure the first durability on pinned cores too")
 @shared_options
-def main(durabilities: tuple[str, ...], vs_null: bool, **options: Any) -> None:
-    run(durabilities, vs_null, **options)
+def main(durabilities: tuple[str, ...], vs_null: bool, pinned: bool, **options: Any) -> None:
+    run(durabilities, vs_null, pinned, **options)
 
 
 @click.command()
 @shared_options
 def null_main(**options: Any) -> None:
     """The null mesh alone, see benchmarks.mesh."""
-    run((), True, **options)
+    run((), True, False, **options)
 
 
 if __name__ == "__main__":

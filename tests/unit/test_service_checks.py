@@ -3,7 +3,6 @@ or raises holds up nobody."""
 
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from rtes.services.gateway.vitals import Condition, Counts
 from rtes.services.health.shell import CheckRunner
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
+from rtes.services.matcher.orders import Participant
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
 
@@ -36,7 +36,9 @@ def result(core: Core, name: str) -> Result:
 @pytest.mark.parametrize(("orders", "status"), [(1_000_000, H), (1_000_001, D)])
 def test_a_book_of_more_than_a_million_orders_is_degraded(orders: int, status: str) -> None:
     core: Any = MatcherCore(0, 1, Engine(0, [Instrument(symbol="AAPL", reference_price=1_000)]))
-    core._engine.participants[1] = SimpleNamespace(orders=range(orders))
+    one: Any = Participant(1)
+    core._engine.participants[1] = one
+    one.orders = dict.fromkeys(range(orders))
     found = result(core, "order_book")
     assert (found.status, f"{orders} open orders" in found.detail) == (status, True)
 
