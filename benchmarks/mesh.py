@@ -3,10 +3,9 @@
     python -m benchmarks.mesh [--vs-null] [--pinned] [--quick] [--durability MODE]... [--json]
 
 Starts exchanges of its own (one per durability, market data on) beside whatever runs, and drives
-them through the gateway as participants do, over CURVE, from this machine. --vs-null measures the
-null mesh (benchmarks.null_mesh) in the same rounds, --pinned an exchange whose matcher has the
-first core for itself and whose other services share the rest. Figures are medians of interleaved
-rounds; each run begins when all is idle.
+them through the gateway as participants do, over CURVE. --vs-null measures the null mesh in the
+same rounds, --pinned an exchange whose matcher has the first core for itself and whose other
+services share the rest. Medians of interleaved rounds; each run begins when all is idle.
 """
 
 import contextlib
