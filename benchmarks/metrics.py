@@ -1,10 +1,10 @@
 """What metrics cost on the path of an order, as a share of the CPU time that the order takes.
 
-    RTES_COMPILE=0 python -m benchmarks.metrics [--requests N] [--repetitions N] [--json]
+    python -m benchmarks.metrics [--requests N] [--repetitions N] [--json]
 
-As in benchmarks.cores, in every other run with Histogram.observe replaced by nothing. What remains,
-a counter for each order and two reports a second to health, is measured by itself. Only plain
-Python can leave something out, so the compiled cores are refused.
+An order is what it is in benchmarks.cores. What its metrics do is measured by itself and set
+against that: one duration observed in each of three services for every frame (in a batch it is one
+for many), one addition to a counter in each, two reports a second to health. So that is the most.
 """
 
 import time
@@ -18,23 +18,9 @@ from rtes.common.clock import Clock
 from rtes.common.histogram import Histogram
 from rtes.common.loop import HEALTH_INTERVAL_NS, Core, Loop
 
-ON, OFF = "with histograms", "without"
 PER_FRAME: Final = (1, 16)
 REPORTS: Final = 200
-ADDITIONS: Final = 1_000_000
-Cell = tuple[str, int]
-
-
-def spent_us(cell: Cell, requests: int, seed: int) -> float:
-    """CPU us per request of all three cores together."""
-    how, per_frame = cell
-    observe = Histogram.observe
-    try:
-        if how == OFF:
-            setattr(Histogram, "observe", lambda _self, _ns, _weight=1: None)  # noqa: B010
-        return measure(per_frame, requests, seed)["sum"]
-    finally:
-        setattr(Histogram, "observe", observe)  # noqa: B010
+REPEATS: Final = 1_000_000
 
 
 class NoPorts:
@@ -70,47 +56,52 @@ def addition_us() -> float:
     """CPU us of one counter's addition."""
     counts, clock = _Counts(), time.thread_time_ns
     start = clock()
-    for _ in range(ADDITIONS):
+    for _ in range(REPEATS):
         counts.orders += 1
-    half = clock()
-    for _ in range(ADDITIONS):
-        pass
-    return ((half - start) - (clock() - half)) / 1e3 / ADDITIONS
+    return (clock() - start) / 1e3 / REPEATS
+
+
+def observation_us() -> float:
+    """CPU us of one duration put into a histogram."""
+    observe, clock = Histogram().observe, time.thread_time_ns
+    start = clock()
+    for ns in range(REPEATS):
+        observe(ns, 1)
+    return (clock() - start) / 1e3 / REPEATS
 
 
 @click.command(help=__doc__)
 @click.option("--requests", type=int, default=10_000, show_default=True, help="of one run")
-@click.option("--repetitions", type=int, default=40, show_default=True)
+@click.option("--repetitions", type=int, default=9, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object, nothing else")
 def main(requests: int, repetitions: int, as_json: bool) -> None:
     where = environment()
-    if where["compiled"]:
-        raise click.ClickException("the compiled cores cannot leave it out: set RTES_COMPILE=0")
-    cells = [(how, per_frame) for per_frame in PER_FRAME for how in (ON, OFF)]
-    found = interleaved(cells, repetitions, lambda c, r: spent_us(c, requests, r), as_json)
-    chain = Chain(1)
-    named: list[tuple[str, Core]] = list(zip(CORES, chain.cores, strict=True))
+
+    def spent_us(per_frame: int, r: int) -> float:
+        return measure(per_frame, requests, r)["sum"]
+
+    found = interleaved(PER_FRAME, repetitions, spent_us, as_json)
+    named: list[tuple[str, Core]] = list(zip(CORES, Chain(1).cores, strict=True))
     reports = {name: report_us(core) for name, core in named}
     report_share = max(reports.values()) * 1e3 / HEALTH_INTERVAL_NS
-    counter_us = addition_us()
-    table = Table("orders a frame", ON, OFF, "histograms", "counters", "reports", "all",
+    observed_us, added_us = len(CORES) * observation_us(), len(CORES) * addition_us()
+    table = Table("orders a frame", "CPU us", "histograms", "counters", "reports", "all",
                   title="CPU us per order of all cores; shares of it")  # fmt: skip
     rows = []
     for per_frame in PER_FRAME:
         # the fastest: what a run takes longer is what other programs of the machine cost it
-        on_us, off_us = (round(min(found[how, per_frame]), 3) for how in (ON, OFF))
-        histograms = round(max(0.0, 1 - off_us / on_us), 4)
-        counters = counter_us / on_us
-        row = {
-            "orders_per_frame": per_frame, "on_us": on_us, "off_us": off_us,
-            "histograms": histograms, "counters": round(counters, 4),
-            "reports": round(report_share, 4),
-            "all": round(histograms + counters + report_share, 4),
-        }  # fmt: skip
-        rows.append(row)
-        shares = (f"{row[n]:.2%}" for n in ("histograms", "counters", "reports", "all"))
-        table.add_row(str(per_frame), f"{on_us:.2f}", f"{off_us:.2f}", *shares)
-    result = {
+        order_us = min(found[per_frame])
+        shares = {
+            "histograms": observed_us / per_frame / order_us,
+            "counters": added_us / order_us,
+            "reports": report_share,
+        }
+        shares["all"] = sum(shares.values())
+        row = {"orders_per_frame": per_frame, "order_us": round(order_us, 3)}
+        rows.append(row | {name: round(share, 4) for name, share in shares.items()})
+        told = (f"{share:.2%}" for share in shares.values())
+        table.add_row(str(per_frame), f"{order_us:.2f}", *told)
+    result: dict[str, Any] = {
         "cost_max": max(row["all"] for row in rows),
         "rows": rows,
         "report_us": {name: round(us, 1) for name, us in reports.items()},

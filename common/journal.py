@@ -10,7 +10,7 @@ import mmap
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +23,7 @@ PREPARED: Final = "next.tmp"
 HEAD: Final = "head"
 HEAD_INTERVAL_NS: Final = 1_000_000_000
 _CHUNK_BYTES: Final = 1 << 20  # looked at in one comparison
+_INDEX_BYTES: Final = 4_096  # a reader notes a block every so often, and reads on from there
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -70,28 +71,34 @@ def _used(data: memoryview) -> int:
 
 
 class _Segment:
-    """One segment as a reader knows it: where its blocks are, as far as it was scanned."""
+    """One segment as a reader knows it: where every so many bytes a block begins, as far as it
+    was read."""
 
     def __init__(self, path: Path) -> None:
-        self.data = mapped(path)
-        self.seqs = array("Q")
-        self.offsets = array("Q")
-        self.next_seq = first_seq_of(path)
-        self._end = 0
-        self._crc: int | None = None
+        self._data = mapped(path)
+        self._first_seq = first_seq_of(path)
+        self._seqs = array("Q")
+        self._offsets = array("Q")
+        self._index_from = 0
 
     def release(self) -> None:
         """Stay mapped, but hold no pages: what was read once would count as ours for ever."""
-        if isinstance(self.data.obj, mmap.mmap):
-            self.data.obj.madvise(mmap.MADV_DONTNEED)
+        if isinstance(self._data.obj, mmap.mmap):
+            self._data.obj.madvise(mmap.MADV_DONTNEED)
 
-    def extend(self) -> None:
-        """Find what was appended since."""
-        for block in blocks.scan(self.data, self._crc, self._end):
-            self.seqs.append(block.first_seq)
-            self.offsets.append(block.offset)
-            self._crc, self._end = block.crc, block.end
-            self.next_seq = block.first_seq + block.commands
+    def blocks_from(self, seq: int) -> Generator[tuple[blocks.StoredBlock, bytes], None, int]:
+        """All valid blocks that end at or after seq; returns the sequence number after them."""
+        at = bisect_right(self._seqs, seq) - 1
+        next_seq = self._first_seq
+        for block in blocks.scan(self._data, None, self._offsets[at] if at >= 0 else 0):
+            if block.offset >= self._index_from:
+                self._seqs.append(block.first_seq)
+                self._offsets.append(block.offset)
+                self._index_from = block.offset + _INDEX_BYTES
+            next_seq = block.first_seq + block.commands
+            if next_seq > seq:
+                yield block, blocks.payload(self._data, block)
+        return next_seq
 
 
 class Reader:
@@ -120,9 +127,10 @@ class Reader:
         paths = segments(self._directory)
         if not paths:
             return 0
-        segment = _Segment(paths[-1])
-        segment.extend()
-        return segment.next_seq - 1
+        last_seq = first_seq_of(paths[-1]) - 1
+        for block in blocks.scan(mapped(paths[-1]), None):
+            last_seq = block.first_seq + block.commands - 1
+        return last_seq
 
     def blocks_from(self, seq: int) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
         """All valid blocks that end at or after seq, until the first gap or damage."""
@@ -134,26 +142,10 @@ class Reader:
             segment = self._segments[path]
             if wanted is not None and first_seq_of(path) != wanted:
                 return
-            yield from self._of_segment(segment, seq)
-            wanted = segment.next_seq
-
-    def _of_segment(
-        self, segment: _Segment, seq: int
-    ) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
-        if self._last is not None and self._last is not segment:
-            self._last.release()
-        self._last = segment
-        segment.extend()
-        i = max(0, bisect_right(segment.seqs, seq) - 1)
-        while i < len(segment.offsets):
-            block = blocks.read(segment.data, segment.offsets[i], None)
-            if block is None:
-                return  # damaged since it was scanned
-            if block.first_seq + block.commands > seq:
-                yield block, blocks.payload(segment.data, block)
-            i += 1
-            if i == len(segment.offsets):
-                segment.extend()
+            if self._last is not None and self._last is not segment:
+                self._last.release()
+            self._last = segment
+            wanted = yield from segment.blocks_from(seq)
 
 
 class Journal:

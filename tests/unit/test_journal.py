@@ -36,9 +36,33 @@ def test_blocks_come_back_over_segments(tmp_path: Path) -> None:
 
 
 def test_reader_starts_at_any_sequence_number(tmp_path: Path) -> None:
+    payloads = write(tmp_path, 400, 16_384)  # a reader notes some blocks of each segment
+    known = Reader(tmp_path)
+    for seq in (1, 2, 77, 200, 399, 400, 3):
+        for reader in (Reader(tmp_path), known):
+            assert [p for _, p in reader.blocks_from(seq)] == payloads[seq - 1 :]
+        next(known.blocks_from(seq + 1), None)  # and is left behind
+
+
+def test_reader_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
+    payloads = write(tmp_path, 10, 16_384)
+    reading = Reader(tmp_path).blocks_from(9)
+    assert next(reading)[1] == payloads[8]
+    journal = read(tmp_path)[1]
+    journal.append(2, 11, 1, b"more")
+    assert [p for _, p in reading] == [payloads[9], b"more"]
+
+
+def test_reader_ends_at_damage_though_it_was_whole_before(tmp_path: Path) -> None:
     payloads = write(tmp_path, 200)
-    for seq in (1, 2, 77, 200):
-        assert [p for _, p in Reader(tmp_path).blocks_from(seq)] == payloads[seq - 1 :]
+    reader = Reader(tmp_path)
+    assert sum(1 for _ in reader.blocks_from(1)) == len(payloads)
+    path = segments(tmp_path)[1]
+    at = [b.offset for b in blocks.scan(memoryview(path.read_bytes()), None)][2]
+    with path.open("r+b") as file:
+        file.seek(at + blocks.HEADER_BYTES)
+        file.write(b"?")
+    assert [p for _, p in reader.blocks_from(1)] == payloads[: int(path.stem) + 1]
 
 
 def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Path) -> None:
