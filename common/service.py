@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from rtes.common import logs, process, snapshot_fetch, storage
 from rtes.common.clock import Clock
@@ -37,7 +37,7 @@ from rtes.common.refdata import (
 )
 from rtes.common.secrets import read_private
 from rtes.common.snapshots import Snapshot, Snapshots
-from rtes.common.sockets import CurveServer, Sockets
+from rtes.common.sockets import CurveServer, Sockets, refuses_unknown_key
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
@@ -110,8 +110,12 @@ class Boot:
         """End this process unless the sockets that it bound for services on other hosts refuse a
         key that nobody knows."""
         for address in self.wiring.open_doors():
-            logs.get().error("ends", why=f"{address}: an unknown key is not refused there")
-            raise SystemExit(EXIT_CONFIG)
+            _end_for_open_door(address)
+
+    def try_door(self, endpoint: str, curve: CurveServer | None, kind: int) -> None:
+        """The same of a socket for participants; kind: what they connect there."""
+        if curve is not None and not refuses_unknown_key(endpoint, curve.public_key, kind):
+            _end_for_open_door(endpoint)
 
     def newest_snapshot(self, shard: int, *parts: str) -> list[Snapshot] | None:
         """These parts of a matcher shard's newest snapshot: its files, or what its archive on
@@ -177,6 +181,11 @@ class Boot:
             return None
         pair = usable("keys", server_key_pair, self.config)
         return CurveServer(pair["public_key"], pair["secret_key"], self.roster.knows)
+
+
+def _end_for_open_door(address: str) -> NoReturn:
+    logs.get().error("ends", why=f"{address}: an unknown key is not refused there")
+    raise SystemExit(EXIT_CONFIG)
 
 
 def boot(service: str, arguments: list[str] | None = None) -> Boot:

@@ -27,6 +27,7 @@ _NOBLOCK: Final = int(zmq.NOBLOCK)
 _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 _SRCFD: Final = int(zmq.SRCFD)
+_ANSWER_MS: Final = 10_000  # a handshake's answer takes so long on a busy machine at most
 
 
 @dataclass(frozen=True)
@@ -319,9 +320,7 @@ def _bind(socket: "zmq.Socket[bytes]", address: str) -> None:
     socket.bind(address)
 
 
-def refuses_unknown_key(
-    endpoint: str, server_key: str, timeout_ms: int = 2_000, kind: int = zmq.DEALER
-) -> bool:
+def refuses_unknown_key(endpoint: str, server_key: str, kind: int = zmq.DEALER) -> bool:
     """Try a key that nobody knows; True when the handshake was refused for it. kind: what may
     connect there."""
     context = zmq.Context()
@@ -334,7 +333,7 @@ def refuses_unknown_key(
     monitor = socket.get_monitor_socket(events)
     try:
         socket.connect(endpoint)
-        if not monitor.poll(timeout_ms):
+        if not monitor.poll(_ANSWER_MS):
             return False
         event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
         return event != zmq.EVENT_HANDSHAKE_SUCCEEDED

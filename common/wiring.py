@@ -20,7 +20,6 @@ from rtes.common.sockets import CurveClient, CurveServer, Reached, refuses_unkno
 
 _PEER_OF: Final = {"health": zmq.PUSH, "matcher": zmq.PUSH, "risk": zmq.PUSH,
                    "feed": zmq.SUB, "riskpub": zmq.SUB, "archive": zmq.DEALER}  # fmt: skip
-_ANSWER_MS: Final = 10_000
 
 
 class MeshKeys(BaseModel):
@@ -77,7 +76,7 @@ class Wiring:
     def open_doors(self) -> Iterator[str]:
         """The addresses bound here of which it is not shown that an unknown key is refused."""
         for wire, address in self._bound:
-            if not refuses_unknown_key(address, self._own[0], _ANSWER_MS, _PEER_OF[wire]):
+            if not refuses_unknown_key(address, self._own[0], _PEER_OF[wire]):
                 yield address
 
     def _port(self, wire: str, number: int) -> int:

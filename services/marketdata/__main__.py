@@ -6,6 +6,7 @@ Exit code: 64 configuration.
 import os
 import sys
 
+import zmq
 from rtes.common import feed, logs, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.common.records import decode
@@ -40,6 +41,8 @@ def main() -> int:
     exchange = config.listening("marketdata", shard)
     sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
     sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
+    start.try_door(exchange.market_data_endpoint, curve, zmq.SUB)
+    start.try_door(exchange.snapshots_endpoint, curve, zmq.DEALER)
     start.on_lost_key(sockets, shell.PUBLISH, shell.REQUESTS)
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(shell.FEED, [start.wiring.reached("feed", shard)], topics)

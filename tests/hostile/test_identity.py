@@ -168,16 +168,22 @@ def test_one_key_cannot_take_more_than_one_session(mesh: Mesh) -> None:
     wait_for(lambda: counter(mesh, "rtes_sessions") == before)
 
 
-def test_a_server_that_lets_random_keys_in_fails_its_own_test_at_start() -> None:
-    """Without a ZAP handler, CURVE takes every key: the gateway must find that out, and say so."""
+@pytest.mark.parametrize(("kind", "peer"), [(zmq.ROUTER, zmq.DEALER), (zmq.PUB, zmq.SUB)])
+def test_a_server_that_lets_random_keys_in_fails_its_own_test_at_start(
+    kind: int, peer: int
+) -> None:
+    """Without a ZAP handler, CURVE takes every key: its owner must find that out, and say so."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
     context = zmq.Context()
-    careless = context.socket(zmq.ROUTER)
+    careless = context.socket(kind)
     careless.curve_server, careless.curve_secretkey = True, secret.encode()
     port = careless.bind_to_random_port("tcp://127.0.0.1")
-    assert not refuses_unknown_key(f"tcp://127.0.0.1:{port}", public)
+    assert not refuses_unknown_key(f"tcp://127.0.0.1:{port}", public, peer)
     careless.close(0)
     context.term()
+
+
+def test_a_gateway_that_lets_random_keys_in_is_not_ready() -> None:
     edge = Edge()
     assert edge.gateway.vitals().ready
     edge.gateway.refuses_unknown_keys = False
