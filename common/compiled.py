@@ -17,8 +17,15 @@ from pathlib import Path
 from typing import Final
 
 MODULES: Final = (
+    "rtes.common.blocks",
+    "rtes.common.failpoint",
+    "rtes.common.feed",
     "rtes.common.histogram",
+    "rtes.common.journal",
     "rtes.common.link",
+    "rtes.common.loop",
+    "rtes.common.records",
+    "rtes.common.sockets",
     "rtes.services.gateway.admission",
     "rtes.services.gateway.breaker",
     "rtes.services.gateway.core",

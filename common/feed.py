@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from rtes.common.events import Events
 from rtes.common.invariant import invariant
+from rtes.common.native import mypyc_attr
 from rtes.common.records import Block, decode, decode_block, encode
 
 HEADER: Final = struct.Struct(">HQQI")  # shard, epoch, first_seq, commands
@@ -74,6 +75,7 @@ class SnapshotPiece(NamedTuple):
         return cls._make(decode(frame[1:]))
 
 
+@mypyc_attr(native_class=False)
 class FellBehindError(RuntimeError):
     """What a follower needs next is not kept any more: it must start anew, from a snapshot."""
 

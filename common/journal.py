@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from rtes.common import blocks, failpoint
 from rtes.common.invariant import invariant
+from rtes.common.native import mypyc_attr
 from rtes.common.storage import sync_directory
 
 SUFFIX: Final = ".seg"
@@ -27,6 +28,7 @@ _INDEX_BYTES: Final = 4_096  # a reader notes a block every so often, and reads 
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
+@mypyc_attr(native_class=False)
 class JournalCorruptError(RuntimeError):
     """Valid data follows damage, or told data is missing: nothing was changed, an operator must
     decide."""

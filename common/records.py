@@ -61,7 +61,9 @@ Command = tuple[Any, ...]
 Report = tuple[Any, ...]
 
 
-class _BlockFields(NamedTuple):
+class Block(NamedTuple):
+    """See the module's docstring. frames stay encoded: only a replica needs to look inside."""
+
     shard: int
     epoch: int
     first_seq: int
@@ -71,10 +73,6 @@ class _BlockFields(NamedTuple):
     frames: list[bytes]
     chunks: list[Any]
     notices: list[Any]
-
-
-class Block(_BlockFields):
-    """See the module's docstring. frames stay encoded: only a replica needs to look inside."""
 
     @property
     def groups(self) -> list[tuple[int, int, int, int, list[Command], list[Any]]]:
