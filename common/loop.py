@@ -6,6 +6,7 @@ timer on the path of an order. The same loop runs in the simulator against fake 
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -91,9 +92,11 @@ class Loop:
         told: Callable[[dict[str, Any]], None] = lambda _: None,
         log: Callable[[list[Event]], None] = lambda _: None,
         release: Mapping[str, str] = MappingProxyType({}),
+        rest_s: float = 0.0,
     ) -> None:
         """told gets each report to health, too; log gets what happened since the last; release
-        says which version runs here, see service.release_of."""
+        says which version runs here, see service.release_of; rest_s passes between two batches
+        of a follower that no order waits for, so that one wake-up takes in many."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -102,6 +105,7 @@ class Loop:
         self._beat = beat
         self._told_report = told
         self._log = log
+        self._rest_s = rest_s
         self._received, self._decided, self._committed, self._half_told, self._told = (
             f"{service}.{point}" for point in FAILPOINTS
         )
@@ -128,6 +132,8 @@ class Loop:
         signal.signal(signal.SIGINT, self._stop)
         while not self.stopping:
             self.step(TICK_NS // 1_000_000)
+            if self._rest_s:
+                time.sleep(self._rest_s)
         self._log([*self._core.vitals().events, ("info", "stopping", {})])
 
     def _stop(self, _signal: int, _frame: object) -> None:

@@ -135,6 +135,7 @@ class Boot:
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
         beat_counts_s: float = COUNTS_S,
+        rest_s: float = 0.0,
     ) -> Loop:
         """The loop of this process around core."""
         self.try_doors()
@@ -147,7 +148,7 @@ class Boot:
         name, shard = self.service, self.shard
         return Loop(
             core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told,
-            logs.write, release_of(self.paths.run_dir),
+            logs.write, release_of(self.paths.run_dir), rest_s,
         )  # fmt: skip
 
     def late_account(self, number: int) -> Account | None:

@@ -11,6 +11,8 @@ from rtes.common.journal import Reader
 from rtes.common.snapshots import Snapshots
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
+REST_S = 0.001  # between two batches of the feed
+
 
 def main() -> int:
     start = service.boot("archive")
@@ -27,7 +29,7 @@ def main() -> int:
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], topics)
     sockets.router(REQUESTS, *start.wiring.bound("archive"))
-    start.loop(core, sockets).run()
+    start.loop(core, sockets, rest_s=REST_S).run()
     sockets.close()
     return 0
 
