@@ -1,7 +1,8 @@
 """A participant that sends far more than it may, whatever it is told: for benchmarks.hostile.
 
-Runs as a process of its own, at the lowest priority: what it costs others should be what the
-exchange spends on it. Tells on its last line how much it sent, and what it was told.
+Runs as a process of its own, which any other displaces at once, as if it had a machine for itself:
+what it costs others should be what the exchange spends on it. Tells on its last line how much it
+sent, and what it was told.
 """
 
 import json
@@ -18,7 +19,6 @@ import zmq
 from rtes.client.connection import open_socket
 from rtes.client.credentials import Credentials
 
-NICE = 19
 BURST_S = 0.002
 LOGON_AGAIN_S = 1.0  # it is closed every few seconds
 _encode = msgspec.msgpack.Encoder().encode
@@ -86,7 +86,7 @@ class Flooder:
 
 
 def main() -> None:
-    os.nice(NICE)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     print(json.dumps(Flooder(json.loads(sys.argv[1])).run()), flush=True)
 
 

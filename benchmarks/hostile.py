@@ -4,8 +4,8 @@
 
 One exchange with a limit of messages per session; its participants send at a fixed rate, over
 CURVE, from this machine. In interleaved rounds nobody else sends; one more sends as much as it may;
-or it floods with a multiple of that. Both at the lowest priority, so that their own work takes
-little from the others. What is over the limit should cost the others nothing.
+or it floods with a multiple of that. Both under SCHED_IDLE, so that their own work takes little
+from the others. What is over the limit should cost the others nothing.
 """
 
 import json

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rtes.common.compiled import compiled
 
 pytestmark = pytest.mark.mesh
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,9 +104,8 @@ def test_emergency() -> None:
         assert result[way]["cancels_refused"] == 0
 
 
-@pytest.mark.skipif(bool(compiled()), reason="the compiled cores cannot leave metrics out")
 def test_metrics() -> None:
     result = bench("metrics", "--requests", "2000", "--repetitions", "2")
-    assert [row["orders_per_frame"] for row in result["rows"]] == [1, 16]
-    assert all(row["on_us"] > 0 and row["off_us"] > 0 for row in result["rows"])
-    assert 0 < result["rows"][0]["reports"] < 0.01
+    assert result["order_us"] > 0
+    assert result["all"] >= result["histograms"] + result["counters"] > 0
+    assert 0 < result["reports"] < 0.01
