@@ -59,6 +59,8 @@ NOTICE_ORPHAN: Final = "XG"
 
 Command = tuple[Any, ...]
 Report = tuple[Any, ...]
+Chunk = tuple[int, int, int, int, bytes]
+Notice = tuple[Any, ...]
 
 
 class Block(NamedTuple):
@@ -71,8 +73,8 @@ class Block(NamedTuple):
     time_ns: int
     acks: list[Any]
     frames: list[bytes]
-    chunks: list[Any]
-    notices: list[Any]
+    chunks: list[Chunk]
+    notices: list[Notice]
 
     @property
     def groups(self) -> list[tuple[int, int, int, int, list[Command], list[Any]]]:
@@ -84,7 +86,7 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 decode = msgspec.msgpack.Decoder().decode
 _block_decoder = msgspec.msgpack.Decoder(
-    tuple[int, int, int, int, int, list[Any], list[bytes], list[Any], list[Any]]
+    tuple[int, int, int, int, int, list[Any], list[bytes], list[Chunk], list[Notice]]
 )
 _commands_decoder = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
 decode_commands = _commands_decoder.decode

@@ -19,7 +19,7 @@ from rtes.common.marketdata import (
     encode,
     topic_of,
 )
-from rtes.common.records import NOTICE_PARTY, Block
+from rtes.common.records import NOTICE_PARTY, Block, Notice
 from rtes.common.refdata import Instrument
 from rtes.services.marketdata.business import Business
 from rtes.services.marketdata.market import Market
@@ -49,6 +49,7 @@ class MarketDataCore:
             for channel in Channel
         }
         self._sent_ns = dict.fromkeys(self._topics, 0)  # by topic, longest silent first
+        self._moved: dict[str, Market] = {}  # by the block being executed
         self._touched: dict[str, Market] = {}  # have something to publish
         self._conflating: dict[str, Market] = {}  # top changed since it was last told there
         self._conflated_ns = 0
@@ -73,40 +74,39 @@ class MarketDataCore:
             self._epoch = block.epoch
             for market in self._markets.values():
                 market.restart(block.epoch)
-        touched: dict[str, Market] = {}
-        time_ns = block.time_ns
-        for time_ns, events, notices in self._replica.execute(block):
-            self._executed(events, time_ns, touched)
-            for notice in notices:
-                self._notice(notice, time_ns, touched)
-        for symbol, market in touched.items():
-            if market.refresh(time_ns):
+        self._replica.execute(block, self._executed)
+        last_ns = block.time_ns + block.commands - 1
+        for symbol, market in self._moved.items():
+            if market.refresh(last_ns):
                 self._conflating[symbol] = market
-        self._touched.update(touched)
+        self._touched.update(self._moved)
+        self._moved.clear()
 
-    def _executed(self, events: list[Event], time_ns: int, touched: dict[str, Market]) -> None:
-        """Give one command's events to the markets they are about."""
+    def _executed(self, time_ns: int, events: list[Event], notices: list[Notice]) -> None:
+        """Give what one command did to the markets it is about."""
         self.business.executed(events)
         if len(events) == 1:  # most commands: spare them the sorting by symbol
             symbol = events[0][1].symbol
-            market = touched[symbol] = self._markets[symbol]
+            market = self._moved[symbol] = self._markets[symbol]
             market.executed(events, time_ns)
-            return
-        by_symbol: dict[str, list[Event]] = {}
-        for event in events:
-            by_symbol.setdefault(event[1].symbol, []).append(event)
-        for symbol, about in by_symbol.items():
-            market = touched[symbol] = self._markets[symbol]
-            market.executed(about, time_ns)
+        else:
+            by_symbol: dict[str, list[Event]] = {}
+            for event in events:
+                by_symbol.setdefault(event[1].symbol, []).append(event)
+            for symbol, about in by_symbol.items():
+                market = self._moved[symbol] = self._markets[symbol]
+                market.executed(about, time_ns)
+        for notice in notices:
+            self._notice(notice, time_ns)
 
-    def _notice(self, notice: tuple[Any, ...], time_ns: int, touched: dict[str, Market]) -> None:
+    def _notice(self, notice: Notice, time_ns: int) -> None:
         """The kill switch of a symbol."""
         if notice[0] != NOTICE_PARTY:
             return
         action, account, symbol = notice[1:4]
         if account or symbol not in self._markets:
             return  # an account was suspended, which is nobody else's business
-        market = touched[symbol] = self._markets[symbol]
+        market = self._moved[symbol] = self._markets[symbol]
         reinstated = action == PartyAction.REINSTATE
         status = SecurityTradingStatus.READY_TO_TRADE if reinstated else SecurityTradingStatus.HALT
         market.trading_status(status, time_ns)

@@ -5,7 +5,6 @@ not shown (stops, hidden quantity, accounts) is never told. Trades and orders ar
 levels and top of book per block, as the replica's book has them then.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Channel, SecurityTradingStatus, Side
@@ -24,7 +23,7 @@ from rtes.services.matcher.book import Book
 from rtes.services.matcher.reporter import REMOVED, TRADE, Event
 
 Level = tuple[int, int, int]  # price in ticks, shown lots, orders
-SIDES: Final = ((BID, str(Side.BUY)), (OFFER, str(Side.SELL)))
+SIDES: Final = ((BID, str(Side.BUY), 1), (OFFER, str(Side.SELL), -1))
 NO_LEVEL: Level = (0, 0, 0)
 
 
@@ -39,7 +38,9 @@ class Market:
         self._orders = ShownOrders()
         self._trades = self.streams[Channel.TRADES]
         self._changes = self.streams[Channel.ORDERS]
+        self._levels = self.streams[Channel.DEPTH]
         self._depth: dict[str, list[Level]] = {BID: [], OFFER: []}
+        self._stale: set[str] = set()  # sides whose told levels may have changed
         self._top: tuple[int, ...] = (*NO_LEVEL, *NO_LEVEL, 0)  # TopOfBook after symbol
         self._last_trade: list[tuple[Any, ...]] = []
         self._status: tuple[int, int] = (SecurityTradingStatus.READY_TO_TRADE, 0)
@@ -56,6 +57,16 @@ class Market:
                 self._last_trade = [trade]
         for change in self._orders.update(events):
             self._changes.add((*change, time_ns))
+            if self._in_depth(change[1], change[3]):
+                self._stale.add(change[1])
+
+    def _in_depth(self, entry: str, price: int) -> bool:
+        """Is a level at price one of those that are told?"""
+        told = self._depth[entry]
+        if len(told) < DEPTH_LEVELS:
+            return True
+        worst = told[-1][0]
+        return price >= worst if entry == BID else price <= worst
 
     def trading_status(self, status: SecurityTradingStatus, time_ns: int) -> None:
         """Trading was halted or resumed."""
@@ -65,15 +76,18 @@ class Market:
     def refresh(self, time_ns: int) -> bool:
         """Tell how levels and top differ from what was told last; True when the top does."""
         self._time_ns = time_ns
+        if not self._stale:
+            return False
         best: list[int] = []
-        for entry, side in SIDES:
-            before, now = self._depth[entry], self._book.depth(side, DEPTH_LEVELS)
-            if before != now:
-                self._depth[entry] = now
-                for action, position, level in level_changes(before, now):
-                    fields = (action, entry, position, *level, time_ns)
-                    self.streams[Channel.DEPTH].add(fields)
-            best += now[0] if now else NO_LEVEL
+        for entry, side, sign in SIDES:
+            told = self._depth[entry]
+            if entry in self._stale:
+                before, told = told, self._book.depth(side, DEPTH_LEVELS)
+                self._depth[entry] = told
+                for action, position, level in level_changes(before, told, sign):
+                    self._levels.add((action, entry, position, *level, time_ns))
+            best += told[0] if told else NO_LEVEL
+        self._stale.clear()
         if tuple(best) == self._top[:-1]:
             return False
         self._top = (*best, time_ns)
@@ -96,7 +110,7 @@ class Market:
         for stream, (epoch, rpt_seq) in zip(self.streams.values(), numbers, strict=True):
             stream.epoch, stream.rpt_seq = epoch, rpt_seq
         self._orders.restore(orders)
-        self._depth = {entry: self._book.depth(side, DEPTH_LEVELS) for entry, side in SIDES}
+        self._depth = {entry: self._book.depth(side, DEPTH_LEVELS) for entry, side, _ in SIDES}
         self._top, self._status = tuple(top), (status[0], status[1])
         self._last_trade = [tuple(trade) for trade in last_trade]
 
@@ -139,19 +153,27 @@ class Market:
 
 
 def level_changes(
-    before: Sequence[Level], now: Sequence[Level]
+    before: list[Level], now: list[Level], sign: int
 ) -> list[tuple[str, int, Level]]:
-    """(action, position, level) that lead from one side to the other, deletions first."""
-    prices = {level[0] for level in now}
-    old = {level[0]: level for level in before}
-    changes: list[tuple[str, int, Level]] = []
-    for position, level in enumerate(before, start=1):
-        if level[0] not in prices:
-            changes.append((DELETE, position, (level[0], 0, 0)))
-    for position, level in enumerate(now, start=1):
-        known = old.get(level[0])
-        if known is None:
-            changes.append((NEW, position, level))
-        elif known != level:
-            changes.append((CHANGE, position, level))
-    return changes
+    """(action, position, level) that lead from one side to the other, deletions first. Both are
+    sorted, the best first; sign is 1 for bids and -1 for offers."""
+    deleted: list[tuple[str, int, Level]] = []
+    told: list[tuple[str, int, Level]] = []
+    i = j = 0
+    while i < len(before) and j < len(now):
+        old, new = before[i], now[j]
+        ahead = sign * (old[0] - new[0])
+        if ahead > 0:
+            i += 1
+            deleted.append((DELETE, i, (old[0], 0, 0)))
+        elif ahead < 0:
+            j += 1
+            told.append((NEW, j, new))
+        else:
+            i += 1
+            j += 1
+            if old[1] != new[1] or old[2] != new[2]:
+                told.append((CHANGE, j, new))
+    deleted += [(DELETE, at + 1, (before[at][0], 0, 0)) for at in range(i, len(before))]
+    told += [(NEW, at + 1, now[at]) for at in range(j, len(now))]
+    return deleted + told

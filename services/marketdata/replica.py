@@ -5,12 +5,12 @@ replica tells are the same bytes, else InvariantError. Market data is derived be
 because only there is a book what the next command meets.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from rtes.common.invariant import invariant
 from rtes.common.messages import ExecutionReport
-from rtes.common.records import Block, encode
+from rtes.common.records import Block, Notice
 from rtes.services.matcher.engine import Engine
 from rtes.services.matcher.reporter import Event
 
@@ -22,7 +22,7 @@ R_LAST_PX: Final = _POSITION["last_px"]
 R_TRD_MATCH_ID: Final = _POSITION["trd_match_id"]
 R_LIQUIDITY: Final = _POSITION["last_liquidity_ind"]
 
-Executed = tuple[int, list[Event], list[Any]]  # time_ns, what happened to orders, notices
+Tell = Callable[[int, list[Event], list[Notice]], None]  # time_ns, what orders did, notices
 
 
 class Replica:
@@ -37,9 +37,9 @@ class Replica:
         """The engine has taken in a state: the next block starts at next_seq."""
         self._next_seq = next_seq
 
-    def execute(self, block: Block) -> Iterator[Executed]:
-        """After each command: its time and what it did. Raises InvariantError after the last
-        command when the block comes out differently than the matcher says."""
+    def execute(self, block: Block, tell: Tell) -> None:
+        """Tell after each command what it did. Raises InvariantError after the last command when
+        the block comes out differently than the matcher says."""
         invariant(block.first_seq == self._next_seq, "a block is missing or comes twice")
         apply, changes = self._engine.apply, self._engine.changes
         seq, time_ns = block.first_seq, block.time_ns
@@ -47,10 +47,10 @@ class Replica:
             refused = {v[0]: v for v in verdicts}
             for i, command in enumerate(commands):
                 apply(command, refused.get(i), seq, time_ns)
-                yield time_ns, *changes()
+                tell(time_ns, *changes())
                 seq += 1
                 time_ns += 1
         invariant(seq == block.first_seq + block.commands, "a block does not hold its commands")
         self._next_seq = seq
-        same = encode(self._engine.take()) == encode((block.chunks, block.notices))
+        same = self._engine.take() == (block.chunks, block.notices)
         invariant(same, f"the replica diverged from the matcher in the block at {block.first_seq}")

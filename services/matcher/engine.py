@@ -354,8 +354,11 @@ class Engine:
     def changes(self) -> tuple[list[Event], list[Any]]:
         """What happened to orders since the last call, in order, and the notices since then."""
         events, self._reporter.events = self._reporter.events, []
+        count = len(self._notices)
+        if count == self._noticed:  # as nearly always
+            return events or [], []
         notices = self._notices[self._noticed :]
-        self._noticed = len(self._notices)
+        self._noticed = count
         return events or [], notices
 
     def open_orders(self) -> list[Order]:
