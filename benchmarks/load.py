@@ -11,7 +11,6 @@ import random
 import select
 import sys
 import time
-from array import array
 from collections import deque
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from rtes.common.messages import PROTOCOL_VERSION
 WINDOW = 900  # below the session's credit of 1,000
 OPEN_MAX = 200
 WARM_UP_S = 0.5
+SILENCE_S = 1.0  # without an answer that is due: there will be none
 NULL_BYTES = 44  # of one request in the null mesh, as many as an order has
 ANSWERS = ("0", "8", "4")
 HEART_BT_INT_S = 30
@@ -174,7 +174,9 @@ def flood(peer: Peer, seconds: float, per_frame: int, ahead: int) -> dict[str, A
 
 
 class Pace:
-    """Requests that are due at fixed times, whatever became of those before."""
+    """Requests that are due at fixed times, whatever became of those before. Answers are only
+    counted and kept as they come; what they say is looked into when the load is over, so that
+    the exchange need not share its cores with that."""
 
     def __init__(self, peer: Peer, per_s: float, seconds: float, per_frame: int) -> None:
         self._peer = peer
@@ -182,56 +184,60 @@ class Pace:
         self._frames = int(seconds / self._gap_s)
         self._warm_up = int(WARM_UP_S / self._gap_s) * per_frame
         self._per_frame = per_frame
-        self._due: deque[float] = deque()
-        self._seen = 0
-        self._late_s = 0.0
-        self.total_us, self.to_match_us, self.to_client_us = (array("d") for _ in range(3))
+        self._came: list[tuple[float, bytes]] = []  # when, frame
+        self._answered = 0
 
     def run(self) -> dict[str, Any]:
-        peer, fd = self._peer, self._peer.socket.get(zmq.FD)
-        ready = deque(peer.request(self._per_frame) for _ in range(self._frames))
+        peer, fd, per_frame = self._peer, self._peer.socket.get(zmq.FD), self._per_frame
+        ready = deque(peer.request(per_frame) for _ in range(self._frames))
+        dues: list[float] = []  # of each frame sent
+        late_s = 0.0
         _wait_go()
         next_s = time.time()
-        while ready or self._due:
+        while ready or self._answered < len(dues) * per_frame:
             now = time.time()
             # beyond the window a request waits here; its time counts from when it was due
-            while ready and next_s <= now and len(self._due) + self._per_frame <= WINDOW:
+            while ready and next_s <= now and self._waiting(dues) + per_frame <= WINDOW:
                 peer.socket.send(ready.popleft())
-                self._due.extend([next_s] * self._per_frame)
-                self._late_s = max(self._late_s, now - next_s)
+                dues.append(next_s)
+                late_s = max(late_s, now - next_s)
                 next_s += self._gap_s
             self._drain()
-            wait_s = next_s - time.time() if ready else 1.0
-            if wait_s > 0 and not select.select([fd], [], [], wait_s)[0] and not ready:
-                break  # a second without an answer
-        return self._percentiles()
+            full = self._waiting(dues) + per_frame > WINDOW  # then only an answer changes anything
+            wait_s = next_s - time.time() if ready and not full else SILENCE_S
+            if wait_s > 0 and not select.select([fd], [], [], wait_s)[0] and wait_s == SILENCE_S:
+                break
+        return {**self._times(dues), "unanswered": self._waiting(dues), "late_us": late_s * 1e6}
+
+    def _waiting(self, dues: list[float]) -> int:
+        return len(dues) * self._per_frame - self._answered
 
     def _drain(self) -> None:
+        peer = self._peer
         try:
             while True:
-                frame = self._peer.socket.recv(zmq.NOBLOCK)
-                now = time.time()
-                for matched_ns in self._peer.matched_ns(frame):
-                    self._answered(self._due.popleft(), matched_ns / 1e9, now)
+                frame = peer.socket.recv(zmq.NOBLOCK)
+                self._came.append((time.time(), frame))
+                self._answered += peer.count(frame)
         except zmq.Again:
             pass
 
-    def _answered(self, due: float, matched: float, now: float) -> None:
-        self._seen += 1
-        if self._seen > self._warm_up:
-            self.total_us.append((now - due) * 1e6)
-            if matched:
-                self.to_match_us.append((matched - due) * 1e6)
-                self.to_client_us.append((now - matched) * 1e6)
-
-    def _percentiles(self) -> dict[str, Any]:
-        return {
-            "total_us": [round(us, 1) for us in self.total_us],
-            "to_match_us": [round(us, 1) for us in self.to_match_us],
-            "to_client_us": [round(us, 1) for us in self.to_client_us],
-            "unanswered": len(self._due),
-            "late_us": self._late_s * 1e6,
-        }
+    def _times(self, dues: list[float]) -> dict[str, list[float]]:
+        """Of each request after the warm-up: all of it, and by stage where times are known."""
+        due = (s for frame_s in dues for s in (frame_s,) * self._per_frame)
+        total_us, to_match_us, to_client_us = [], [], []
+        seen = 0
+        for came_s, frame in self._came:
+            for matched_ns in self._peer.matched_ns(frame):
+                due_s, matched_s = next(due), matched_ns / 1e9
+                seen += 1
+                if seen <= self._warm_up:
+                    continue
+                total_us.append(round((came_s - due_s) * 1e6, 1))
+                if matched_ns:
+                    to_match_us.append(round((matched_s - due_s) * 1e6, 1))
+                    to_client_us.append(round((came_s - matched_s) * 1e6, 1))
+        return {"total_us": total_us, "to_match_us": to_match_us, "to_client_us": to_client_us}
 
 
 def _wait_go() -> None:
