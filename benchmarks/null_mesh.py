@@ -8,7 +8,6 @@ remains is sockets, encryption, wake-ups and one slice per frame in the gateway.
 """
 
 import json
-import socket
 import struct
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Final
 
 import zmq
+from rtes.client.testing import free_port
 from rtes.common import process
 from rtes.common.sockets import CurveServer, Sockets
 
@@ -86,12 +86,9 @@ class NullMesh:
     """Use as a context manager."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         public, secret = (key.decode() for key in zmq.curve_keypair())
         own, own_secret = (key.decode() for key in zmq.curve_keypair())
-        self.endpoint = f"tcp://127.0.0.1:{port}"
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
         self._spec = {
             "endpoint": self.endpoint, "ipc": f"ipc://{directory}/", "public": public,
             "secret": secret,

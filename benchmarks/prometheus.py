@@ -5,7 +5,6 @@ It is the Debian package prometheus; scraped and evaluated is each second.
 
 import json
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -13,17 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from rtes.client.testing import free_port
 from rtes.common.config import Config, checkout
 from rtes.common.tls import TlsFiles
 
 RULES: Final = checkout() / "deploy" / "prometheus" / "rules.yml"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Prometheus:

@@ -9,6 +9,7 @@ import importlib
 from typing import Any, Final, NamedTuple
 
 import click
+from click.exceptions import NoSuchCommand
 from rtes.client.errors import RtesError
 from rtes.common.errors import OperatorError
 
@@ -70,6 +71,14 @@ class LazyGroup(click.Group):
         lazy = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(lazy.module), lazy.attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:  # which looked for a similar one among what is imported
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
 
     def format_commands(
         self,

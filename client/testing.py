@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,20 +32,60 @@ from rtes.control.shards import instance_of, program_name
 SERVICES = ("matcher", "archive", "risk", "gateway")
 HEALTH = "health"
 READY_S = 60.0
+FIRST_OFFSET = 1_000  # an exchange of default ports may be started beside
+OFFSETS_APART = 20  # a mesh of several gateways and shards has the ports after
+
+
+_claimed: dict[int, list[socket.socket]] = {}  # by offset
 
 
 def free_offset(ports: Iterable[int] = (8888, 9999, 10_000, 8080)) -> int:
-    """A port_offset at which all of these ports are free; by default those of the exchange."""
+    """A port_offset at which all of these ports are free; by default those of the exchange.
+
+    They are claimed until `release_offset` or the end of this process: who asks at the same time,
+    here or in another process (pytest -n), gets others.
+    """
     ports = list(ports)
-    for offset in range(1_000 + os.getpid() % 500 * 20, 40_000, 20):
-        try:
-            for port in ports:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return offset
+    # below the ports that the kernel gives to outgoing connections: one of those could take ours
+    # before it is bound
+    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    count = (below - max(ports) - FIRST_OFFSET) // OFFSETS_APART
+    for i in range(count):
+        offset = FIRST_OFFSET + (os.getpid() + i) % count * OFFSETS_APART
+        with ExitStack() as claims:
+            try:
+                held = [claims.enter_context(_claim(port + offset)) for port in ports]
+            except OSError:
+                continue
+            claims.pop_all()
+            _claimed[offset] = held
+            return offset
     raise RuntimeError("no free ports")
+
+
+def free_port() -> int:
+    """One that is free, and claimed as by `free_offset`."""
+    return 10_000 + free_offset([10_000])
+
+
+def release_offset(offset: int) -> None:
+    """What `free_offset` gave may go to others."""
+    for claim in _claimed.pop(offset):
+        claim.close()
+
+
+def _claim(port: int) -> socket.socket:
+    """Nobody else's until it is closed: a name that the kernel gives once. Raises OSError."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0rtes-port-{port}")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 class Mesh:
@@ -65,7 +106,10 @@ class Mesh:
         for section, fields in sections.items():
             tree.setdefault(section, {}).update(fields)
         file.write_text(json.dumps(tree))
-        tree["exchange"].setdefault("port_offset", free_offset(load(file, {}).ports.values()))
+        self._claimed = None
+        if "port_offset" not in tree["exchange"]:
+            self._claimed = free_offset(load(file, {}).ports.values())
+            tree["exchange"]["port_offset"] = self._claimed
         file.write_text(json.dumps(tree))
         self.config_file = file
         self.config: Config = load(file, {})
@@ -110,6 +154,9 @@ class Mesh:
         self._health.close(0)
         self._context.term()
         self.paths.clean()
+        if self._claimed is not None:
+            release_offset(self._claimed)
+            self._claimed = None
 
     def start(self, service: str, program: Sequence[str] = (), **environ: str) -> None:
         """program: what Python runs instead of the service; environ: variables to add."""

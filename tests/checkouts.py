@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import random
 import shutil
 import socket
 import ssl
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from rtes.client.testing import free_offset
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
@@ -86,12 +86,7 @@ def copy_of_the_checkout(home: Path) -> Checkout:
         if name and os.path.lexists(ROOT / name):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, home / name, follow_symlinks=False)
-    # below the ports that the kernel gives to outgoing connections: one of those could take ours
-    # while the environment is made
-    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    highest = below - max(PORTS.values()) - 10
-    offsets = iter(lambda: random.randrange(13_000, highest, 10), None)
-    return Checkout(home, next(offset for offset in offsets if ports_are_free(offset)))
+    return Checkout(home, free_offset(PORTS.values()))
 
 
 def wait_until(what: str, condition: object, seconds: float = 20) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rtes.client.testing import SERVICES, Mesh
+from rtes.client.testing import SERVICES, Mesh, free_port
 
 pytestmark = pytest.mark.mesh
 SHOWN_S_MAX = 2.0
@@ -204,13 +204,6 @@ def test_one_service_answers_its_own_probes(tmp_path: Path) -> None:
 
 def answers_200(port: int, path: str) -> bool:
     return own_probe(port, path)[0] == 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def own_probe(port: int, path: str) -> tuple[int, dict[str, Any]]:

@@ -15,6 +15,7 @@ import pytest
 import zmq
 from click.testing import CliRunner
 from rtes.client.cli import cli
+from rtes.client.testing import free_port
 from rtes.common.access import fingerprint
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.errors import OperatorError
@@ -27,9 +28,7 @@ from rtes.control.setup import setup
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     """Of an exchange whose operations are served to other hosts."""
     directory = tmp_path_factory.mktemp("remote")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     file = directory / "config.json"
     tree = {"mesh": {"run_dir": str(directory / "run")}, "exchange": {"control_port": port}}
     file.write_text(json.dumps({"environment": "dev", **tree}))

@@ -31,10 +31,7 @@ FLAG = "no_self_trades"
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """With the server of operations, which listens for other hosts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with Mesh(tmp_path_factory.mktemp("mesh"), exchange={"control_port": port}) as running:
+    with Mesh(tmp_path_factory.mktemp("mesh"), exchange={"control_port": 12_000}) as running:
         command = ["-m", "rtes.control.server", "--config", str(running.config_file)]
         with subprocess.Popen([sys.executable, *command]) as server:
             wait_for(lambda: listens(running.config.exchange.control_endpoint), 30.0)

@@ -177,6 +177,7 @@ class TestWrongUse:
         ("line", "text"),
         [
             ("nosuch", "No such command 'nosuch'"),
+            ("ordr", "No such command 'ordr'. (Did you mean one of: 'order', 'orders'?)"),
             ("order hold AAPL 1", "No such command 'hold'"),
             ("order buy AAPL", "Missing argument 'QTY'"),
             ("order buy AAPL 0", "0 is not in the range"),
