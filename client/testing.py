@@ -32,6 +32,7 @@ from rtes.control.shards import instance_of, program_name
 SERVICES = ("matcher", "archive", "risk", "gateway")
 HEALTH = "health"
 READY_S = 60.0
+END_S = 30.0
 FIRST_OFFSET = 1_000  # an exchange of default ports may be started beside
 OFFSETS_APART = 20  # a mesh of several gateways and shards has the ports after
 
@@ -145,18 +146,24 @@ class Mesh:
         self.close()
 
     def close(self) -> None:
-        """End everything; the directory stays."""
+        """End everything; the directory stays. Raises TimeoutExpired when a service does not end
+        as it is told; it is killed then."""
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()
-        for process in self.processes.values():
-            process.wait(10)
-        self._health.close(0)
-        self._context.term()
-        self.paths.clean()
-        if self._claimed is not None:
-            release_offset(self._claimed)
-            self._claimed = None
+        try:
+            for process in self.processes.values():
+                process.wait(END_S)
+        finally:
+            for process in self.processes.values():
+                process.kill()
+                process.wait()
+            self._health.close(0)
+            self._context.term()
+            self.paths.clean()
+            if self._claimed is not None:
+                release_offset(self._claimed)
+                self._claimed = None
 
     def start(self, service: str, program: Sequence[str] = (), **environ: str) -> None:
         """program: what Python runs instead of the service; environ: variables to add."""

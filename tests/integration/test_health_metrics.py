@@ -79,12 +79,16 @@ def test_every_stage_is_timed_in_the_order_of_the_path(traded: Mesh) -> None:
     assert seen["rtes_delivery_seconds_count",] >= 1
 
 
-def test_every_process_tells_its_cpu_and_memory(traded: Mesh) -> None:
-    for name in ("rtes_process_cpu_seconds", "rtes_process_resident_memory_bytes"):
+@pytest.mark.parametrize(
+    "name", ["rtes_process_cpu_seconds", "rtes_process_resident_memory_bytes"]
+)
+def test_every_process_tells_its_cpu_and_memory(traded: Mesh, name: str) -> None:
+    def told() -> dict[str, float]:
         family = next(f for f in families(traded) if f.name == name)
-        told = {s.labels["service"]: s.value for s in family.samples}
-        assert set(told) == set(traded.services)
-        assert all(value > 0 for value in told.values())
+        return {s.labels["service"]: s.value for s in family.samples}
+
+    wait_for(lambda: set(told()) == set(traded.services))
+    assert all(value > 0 for value in told().values())
 
 
 def test_every_metric_is_in_the_list_of_names(traded: Mesh) -> None:
