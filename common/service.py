@@ -41,6 +41,7 @@ from rtes.common.sockets import CurveServer, Sockets, refuses_unknown_key
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
+REPORTS_MAX: Final = 20  # ten seconds' that wait for a health that is not there
 STARTING_S: Final = 86_400.0  # a beat counts so long until the loop beats: recovery may take time
 Made = TypeVar("Made")
 
@@ -103,7 +104,7 @@ class Boot:
     def sockets(self) -> Sockets:
         """Sockets with the channel to health."""
         sockets = Sockets()
-        sockets.push(HEALTH_CHANNEL, *self.wiring.reached("health", 0))
+        sockets.push(HEALTH_CHANNEL, *self.wiring.reached("health", 0), REPORTS_MAX)
         return sockets
 
     def try_doors(self) -> None:

@@ -1,8 +1,8 @@
 """The services' sockets by channel, drained in batches; only connections.py knows zmq besides.
 
 Nothing here may be relied on not to lose a frame: links and the feed see to that. Sends never
-block; a frame that a full or missing peer does not take is dropped and counted. Every queue
-towards a participant has a number, and so have the connections.
+block; a frame that a full or missing peer does not take is dropped. Every queue towards a
+participant has a number, and so have the connections.
 """
 
 from collections.abc import Callable, Iterable
@@ -76,7 +76,6 @@ class Sockets:
         self._channel_of_monitor: dict[Any, int] = {}
         self._telling_lost: set[int] = set()
         self._authenticator: ThreadAuthenticator | None = None
-        self.send_drops = 0
         self.named_drops = 0  # frames of participants that chose a routing id of their own
 
     def _add(self, channel: int, kind: int, polled: bool) -> zmq.Socket[bytes]:
@@ -97,8 +96,16 @@ class Sockets:
         self._secure(channel, socket, curve)
         _bind(socket, address)
 
-    def push(self, channel: int, address: str, curve: CurveClient | None = None) -> None:
-        _connect(self._add(channel, zmq.PUSH, polled=False), address, curve)
+    def push(
+        self,
+        channel: int,
+        address: str,
+        curve: CurveClient | None = None,
+        outbound_frames_max: int = HWM_FRAMES,
+    ) -> None:
+        socket = self._add(channel, zmq.PUSH, polled=False)
+        socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
+        _connect(socket, address, curve)
 
     def publish(
         self,
@@ -265,7 +272,6 @@ class Sockets:
                 _send(socket, routing_id, _NOBLOCK_MORE)
             _send(socket, frame, _NOBLOCK)
         except zmq.ZMQError:
-            self.send_drops += 1
             return False
         return True
 
