@@ -22,6 +22,8 @@ HEALTH_CHANNEL: Final = 99
 HEALTH_INTERVAL_NS: Final = 500_000_000
 LOOP_AGE_NS_MAX: Final = 1_000_000_000
 TICK_NS: Final = 50_000_000
+TICK_MS: Final = TICK_NS // 1_000_000
+IDLE_MS: Final = 2 * TICK_MS  # a wake-up only to look at the time costs a tenth of a millisecond
 FAILPOINTS: Final = ("received", "decided", "committed", "half_told", "told")
 Send = tuple[int, bytes | None, bytes]  # channel, routing id (ROUTER only), frame
 
@@ -52,7 +54,7 @@ class Core(Protocol):
         """End of a batch: put what it produced into outbox."""
 
     def tick(self, now_ns: int) -> None:
-        """Called every TICK_NS, and after the flush of a busy batch."""
+        """Called every TICK_NS, after a batch's flush; every IDLE_MS while nothing arrives."""
 
     def vitals(self) -> Vitals:
         """Readiness and figures."""
@@ -131,7 +133,8 @@ class Loop:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         while not self.stopping:
-            self.step(TICK_NS // 1_000_000)
+            # until it is ready somebody waits for that
+            self.step(TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS)
             if self._rest_s:
                 time.sleep(self._rest_s)
         self._log([*self._core.vitals().events, ("info", "stopping", {})])
