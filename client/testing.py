@@ -8,6 +8,7 @@ services. What is killed stays dead until `start`. `mesh={"matcher_shards": 2}` 
 second is called matcher1, as by supervisord.
 """
 
+import errno
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from rtes.common.records import decode
 from rtes.common.tls import http_connection
 from rtes.control.setup import setup
 from rtes.control.shards import instance_of, program_name
+from rtes.control.start import is_free
 
 SERVICES = ("matcher", "archive", "risk", "gateway")
 HEALTH = "health"
@@ -36,8 +38,7 @@ END_S = 30.0
 FIRST_OFFSET = 1_000  # an exchange of default ports may be started beside
 OFFSETS_APART = 20  # a mesh of several gateways and shards has the ports after
 
-
-_claimed: dict[int, list[socket.socket]] = {}  # by offset
+_claimed: dict[int, ExitStack] = {}  # by offset
 
 
 def free_offset(ports: Iterable[int] = (8888, 9999, 10_000, 8080)) -> int:
@@ -55,11 +56,11 @@ def free_offset(ports: Iterable[int] = (8888, 9999, 10_000, 8080)) -> int:
         offset = FIRST_OFFSET + (os.getpid() + i) % count * OFFSETS_APART
         with ExitStack() as claims:
             try:
-                held = [claims.enter_context(_claim(port + offset)) for port in ports]
+                for port in ports:
+                    claims.enter_context(_claim(port + offset))
             except OSError:
                 continue
-            claims.pop_all()
-            _claimed[offset] = held
+            _claimed[offset] = claims.pop_all()
             return offset
     raise RuntimeError("no free ports")
 
@@ -71,8 +72,7 @@ def free_port() -> int:
 
 def release_offset(offset: int) -> None:
     """What `free_offset` gave may go to others."""
-    for claim in _claimed.pop(offset):
-        claim.close()
+    _claimed.pop(offset).close()
 
 
 def _claim(port: int) -> socket.socket:
@@ -80,9 +80,8 @@ def _claim(port: int) -> socket.socket:
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0rtes-port-{port}")
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
+        if not is_free("127.0.0.1", port):
+            raise OSError(errno.EADDRINUSE, "a program listens there", port)
     except OSError:
         claim.close()
         raise

@@ -78,10 +78,13 @@ class Sockets:
         self._authenticator: ThreadAuthenticator | None = None
         self.named_drops = 0  # frames of participants that chose a routing id of their own
 
-    def _add(self, channel: int, kind: int, polled: bool) -> zmq.Socket[bytes]:
+    def _add(
+        self, channel: int, kind: int, polled: bool, outbound_frames_max: int = HWM_FRAMES
+    ) -> zmq.Socket[bytes]:
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.set_hwm(HWM_FRAMES)
+        socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
+        socket.setsockopt(zmq.RCVHWM, HWM_FRAMES)
         self._by_channel[channel] = socket
         if polled:
             self._polled.append((socket, _POLLIN))
@@ -103,9 +106,7 @@ class Sockets:
         curve: CurveClient | None = None,
         outbound_frames_max: int = HWM_FRAMES,
     ) -> None:
-        socket = self._add(channel, zmq.PUSH, polled=False)
-        socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
-        _connect(socket, address, curve)
+        _connect(self._add(channel, zmq.PUSH, False, outbound_frames_max), address, curve)
 
     def publish(
         self,
@@ -115,8 +116,7 @@ class Sockets:
         outbound_frames_max: int = HWM_FRAMES,
     ) -> None:
         """A subscriber with outbound_frames_max waiting for it misses what comes then."""
-        socket = self._add(channel, zmq.PUB, polled=False)
-        socket.setsockopt(zmq.SNDHWM, outbound_frames_max)
+        socket = self._add(channel, zmq.PUB, False, outbound_frames_max)
         if address.startswith("tcp://"):
             self._face_outside(channel, socket, _per_address_max(curve), close_silent=False)
         self._secure(channel, socket, curve)

@@ -99,14 +99,15 @@ def check(config: Config) -> None:
         check_cores(getattr(config.cores, service), f"cores.{service}")
     check_named_files(config)
     for what, host, port in ports_here(config):
-        if not _free(host, port):
+        if not is_free(host, port):
             raise StartError(
                 f"port {port} ({what}) is taken by another program. Move all ports of this "
                 f"checkout:\n    RTES__EXCHANGE__PORT_OFFSET=100 scripts/start.sh"
             )
 
 
-def _free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether nothing listens there; what is only left of connections does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

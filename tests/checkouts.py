@@ -3,7 +3,6 @@
 import http.client
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 from rtes.client.testing import free_offset
+from rtes.control.start import is_free
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTS = {"orders": 8888, "market data": 9999, "market data snapshots": 10000, "http": 8080}
@@ -63,18 +63,7 @@ class Checkout:
     def nothing_is_left(self) -> None:
         assert self.processes() == []
         assert [p for p in self.home.rglob("*") if p.is_socket()] == []
-        assert ports_are_free(self.offset)
-
-
-def ports_are_free(offset: int) -> bool:
-    for port in PORTS.values():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port + offset))
-            except OSError:
-                return False
-    return True
+        assert all(is_free("127.0.0.1", port + self.offset) for port in PORTS.values())
 
 
 def copy_of_the_checkout(home: Path) -> Checkout:

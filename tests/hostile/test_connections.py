@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 from rtes.client.credentials import Credentials
-from rtes.client.testing import Mesh
+from rtes.client.testing import Mesh, free_port
 from rtes.common import connections
 from rtes.common import messages as m
 from rtes.common.config import Config
@@ -138,8 +138,7 @@ def test_a_half_open_connection_is_closed_by_the_handshake_timer(mesh: Mesh) -> 
 def test_a_silent_connection_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shook hands and then said nothing; the real limit is 30 s."""
     monkeypatch.setattr(connections, "IDLE_NS", 300_000_000)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
     server = Sockets()
     server.router(1, endpoint, tell_lost=True)
     context = zmq.Context()

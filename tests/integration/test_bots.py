@@ -94,6 +94,8 @@ def test_the_exchange_may_come_later_and_a_run_may_be_short(mesh: Mesh, feed: Ma
     try:
         assert bots.stderr is not None
         assert "waiting for the exchange" in bots.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            bots.wait(3)
         mesh.start("gateway")
         mesh.wait_ready()
         wait_for_trades(feed, 1)
