@@ -93,13 +93,17 @@ class Exchange:
         self._wait_logon()
 
     def _wait_logon(self) -> None:
+        """Until every shard has answered."""
+        answered = 0
         while self.socket.poll(10_000):
             frame = self.socket.recv()
             rows = _decode(frame) if frame[1] & 0xF0 == 0x90 or frame[1] == 0xDC else []
             for row in rows:
                 if row[0] == "A":
-                    self._next_id = row[3] + 1
-                    return
+                    self._next_id = max(self._next_id, row[3] + 1)
+                    answered += 1
+                    if answered == row[7]:
+                        return
         raise SystemExit("no answer to Logon")
 
     def request(self, per_frame: int) -> bytes:

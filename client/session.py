@@ -187,6 +187,8 @@ class Session:
                 self._questions.pop(_question_id(message), None)
 
     def _logon_reply(self, message: m.LogonReply, now_ns: int) -> None:
+        """A new process waits for all shards, to begin above the ids that older sessions used in
+        any of them; later on it knows its own, and goes on with the shards that answer."""
         self._last_cl_ord_id = max(self._last_cl_ord_id, message.last_cl_ord_id)
         stream = self.streams.get(message.appl_id)
         if stream is None:  # a new process: it follows from here on
@@ -194,7 +196,7 @@ class Session:
         stream.head = max(stream.head, message.appl_last_seq_num)
         if stream.last_seq_num < stream.head:
             self._ask(message.appl_id, stream, now_ns)
-        if not self.logged_on:
+        if not self.logged_on and len(self.streams) >= message.no_appl_ids:
             self.logged_on = True
             self._again.update(self.unanswered)
             self._put_batches([*self._questions.values(), *self.unanswered.values()], now_ns)

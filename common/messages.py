@@ -203,6 +203,7 @@ class LogonReply(Message, frozen=True, tag="A"):
     heart_bt_int: Annotated[U63, field("as asked", 108, "s")]
     protocol_version: Annotated[U63, field("version served", 1128)]
     transact_time: Annotated[TimeNs, field("time of the logon", 60, "ns UTC")]
+    no_appl_ids: Annotated[U63, field("matcher shards that answer, each for itself", 1351)]
 
 
 class Reject(Message, frozen=True, tag="3"):

@@ -55,8 +55,11 @@ implementation against them.
 
 ## Session
 
-1. Send Logon. Each matcher shard answers with one LogonReply, which carries the number of the
-   account's last report and the highest `cl_ord_id` seen. Until then everything else is refused.
+1. Send Logon. Each of the `no_appl_ids` matcher shards answers with one LogonReply, which carries
+   the number of the account's last report and the highest `cl_ord_id` seen there; begin above the
+   highest of them all. Until then everything else is refused. The newest logon wins: an older
+   session of the account is ended, and what it had under way is either in what LogonReply counts
+   or never executed.
 2. `cl_ord_id` strictly increases per account; gaps are allowed. It is the idempotency key: a
    request sent again under its own `cl_ord_id` gets its original outcome again and is never
    executed twice, so after a lost connection send again whatever was not answered.

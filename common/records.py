@@ -34,6 +34,8 @@ C_TYPE: Final = 0
 C_ACCOUNT: Final = 1
 C_RECEIVED_NS: Final = 2
 C_CL_ORD_ID: Final = 3
+# Logon
+A_TURN: Final = 8
 # NewOrderSingle
 D_ORDER_QTY: Final = 6
 D_ORD_TYPE: Final = 7
@@ -47,7 +49,8 @@ D_EXPIRE_TIME: Final = 14
 
 # commands that no participant sends; cl_ord_id is 0 in them
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
-#                          heart_bt_int, turn): turn is 0 for the home shard, which gives it
+#                          heart_bt_int, turn, matcher_shards): turn is 0 for the home shard,
+#                          which gives it
 CMD_DISCONNECT: Final = "XD"  # (type, account, received_ns, 0, gateway, turn)
 CMD_GATEWAY: Final = "XG"  # (type, 0, received_ns, 0, gateway, risk_shard, risk_shards, planned):
 #                            it has started; about the accounts of its lane's risk shard

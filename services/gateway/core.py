@@ -191,8 +191,8 @@ class GatewayCore(Outbox):
         if account is None or full is not None:
             self._tell(routing_id, self._door.refuse(message, user, full or NOT_OPEN))
             return None
-        if (pending := self._sessions.pending(account.id)) is not None:
-            self._replace(pending, now_ns)
+        for older in self._sessions.of_account(account.id):  # at once: nothing of them comes after
+            self._replace(older, now_ns)
         session = self._sessions.add(routing_id, user, account, lanes, now_ns)
         session.ask_turn(message, self._gateway, self._wall_ns)
         return session

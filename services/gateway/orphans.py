@@ -49,5 +49,6 @@ class Orphans:
         home = home_shard(account, self._matchers)
         for shard, lane in enumerate(self._lanes.of_account(account)):
             if shard != home:  # it may not have heard of that session: its gateway died
-                lane.put((CMD_LOGON, account, wall_ns, 0, self._gateway, 0, setting, 0, turn))
+                start = (CMD_LOGON, account, wall_ns, 0, self._gateway, 0)
+                lane.put((*start, setting, 0, turn, self._matchers))
             lane.put((CMD_DISCONNECT, account, wall_ns, 0, self._gateway, turn))

@@ -96,7 +96,7 @@ class Session:
 
     def _logon(self, shard: int, gateway: int, wall_ns: int, turn: int) -> None:
         start = (CMD_LOGON, self.account.id, wall_ns, 0, gateway, self.number)
-        self.lanes[shard].put((*start, *self.settings, turn))
+        self.lanes[shard].put((*start, *self.settings, turn, len(self.lanes)))
 
     def to_all_shards(self, command: Command) -> None:
         """For what concerns every matcher shard."""
@@ -150,7 +150,7 @@ class Sessions:
         self._flags = flags
         self.events = Events()
         self.by_routing_id: dict[bytes, Session] = {}
-        self.by_account: dict[int, Session] = {}  # open, or pending when none is open
+        self.by_account: dict[int, Session] = {}  # open
         self._by_number: dict[int, Session] = {}
         self._pending: dict[int, Session] = {}  # by account
         self._next_number = first_number
@@ -184,9 +184,10 @@ class Sessions:
         attributes = {"account": account.name, "role": str(account.role)}
         session.fair = self._flags.is_enabled(FAIR_CREDIT, account.name, attributes)
 
-    def pending(self, account: int) -> Session | None:
-        """The account's session that the matcher has not confirmed."""
-        return self._pending.get(account)
+    def of_account(self, account: int) -> list[Session]:
+        """The account's session that is open, and the one that the matcher has not confirmed."""
+        both = self.by_account.get(account), self._pending.get(account)
+        return [session for session in both if session is not None]
 
     def find(self, number: int) -> Session | None:
         return self._by_number.get(number)

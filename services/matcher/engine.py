@@ -92,6 +92,8 @@ class Engine:
             if verdict is None:
                 self._handlers[kind](p, command, seq)
             return
+        if verdict is not None and verdict[1] == Code.REPLACED_SESSION:
+            return  # of a session that is no more: never taken, and nobody is told
         if not p.touched:
             self._reporter.touch(p)
         p.answered += 1
@@ -272,13 +274,12 @@ class Engine:
     # ------------------------------------------------------------ sessions, operators, time
 
     def _logon(self, p: Participant, command: Command, seq: int) -> None:
-        gateway, session, cancel_on_disconnect, heart_bt_int, turn = command[4:9]
-        turn = turn or seq
-        if turn < p.turn:
+        gateway, session, cancel_on_disconnect, heart_bt_int, turn, shards = command[4:10]
+        if (turn := turn or seq) < p.turn:
             return  # a newer session of another gateway was here first
         p.gateway, p.turn, p.cancel_on_disconnect = gateway, turn, cancel_on_disconnect
         p.session_suspended = False
-        self._reporter.logon(p, heart_bt_int)
+        self._reporter.logon(p, heart_bt_int, shards)
         self._notices.append((NOTICE_LOGON, p.account, gateway, session, turn))
 
     def _disconnect(self, p: Participant, command: Command, _seq: int) -> None:

@@ -219,12 +219,12 @@ class Reporter:
         number = self._number(p)
         p.reports.append((message_type, self.shard, number, *fields, self.time_ns))
 
-    def logon(self, p: Participant, heart_bt_int: int) -> None:
+    def logon(self, p: Participant, heart_bt_int: int, shards: int) -> None:
         """LogonReply: not numbered, it tells the number of the last report."""
         self.touch(p)
         p.reports.append(
             ("A", self.shard, p.next_seq_num - 1, p.mark, heart_bt_int, PROTOCOL_VERSION,
-             self.time_ns)
+             self.time_ns, shards)
         )  # fmt: skip
 
     def take(self) -> list[tuple[int, int, int, int, bytes]]:

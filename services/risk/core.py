@@ -22,6 +22,7 @@ from rtes.common.records import (
     decode,
     decode_commands,
     encode,
+    gateway_of,
     matcher_shard_of,
     split_lane_payload,
 )
@@ -94,10 +95,10 @@ class RiskCore:
         check = self._risk.check
         while taken and taken[0][1] < follower.next_seq:
             stamp, _, encoded = taken.popleft()
-            commands = decode_commands(encoded)
+            commands, gateway = decode_commands(encoded), gateway_of(stamp.sender)
             verdicts = []
             for i, command in enumerate(commands):
-                refusal = check(command)
+                refusal = check(command, gateway)
                 if refusal is not None:
                     verdicts.append((i, *refusal))
                     code = refusal[0]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rtes.common.enums import ExecType, Role, Side
-from rtes.common.records import Report
+from rtes.common.records import C_CL_ORD_ID, Command, Report
 from rtes.common.refdata import Account, Instrument, Limits
 
 # positions in an ExecutionReport and in an OrderCancelReject
@@ -30,6 +30,7 @@ R_LAST_PX: Final = 16
 R_MATCH_ID: Final = 17
 R_ORIG_CL_ORD_ID: Final = 19
 
+NOWHERE: Final = -1  # no session known
 BUY: Final = str(Side.BUY.value)
 TRADE: Final = str(ExecType.TRADE.value)
 _NEW: Final = str(ExecType.NEW.value)
@@ -255,10 +256,10 @@ class Exposure:
     """One account: its limits, what it takes up of them, and its kill switches."""
 
     __slots__ = (
-        "account", "band_ppm", "credit_max", "credit_used", "ledgers", "markets", "name",
+        "account", "band_ppm", "credit_max", "credit_used", "gateway", "ledgers", "markets", "name",
         "notional_max", "open_orders", "open_orders_max", "operator", "order_qty_max",
         "orders_in_second", "orders_per_s_max", "position_max", "positions", "second_ns",
-        "session_suspended", "suspended",
+        "session_suspended", "suspended", "told_gateway", "told_turn",
     )  # fmt: skip
 
     def __init__(self, account: Account, markets: Mapping[str, Market]) -> None:
@@ -275,6 +276,21 @@ class Exposure:
         self.orders_in_second: int = 0
         self.suspended: bool = False
         self.session_suspended: bool = False
+        self.gateway: int = NOWHERE  # of its newest session: of the last logon that passed here
+        self.told_gateway: int = NOWHERE  # and of the newest that the feed has told
+        self.told_turn: int = 0
+
+    def told_logon(self, turn: int, gateway: int) -> None:
+        """A matcher took a logon; each tells of it, in any order."""
+        if turn >= self.told_turn:
+            self.told_turn = turn
+            self.told_gateway = gateway
+
+    def is_elsewhere(self, command: Command, gateway: int) -> bool:
+        """Whether its session is at another gateway than the one that a participant's command
+        came by. Until a logon has passed here the feed knows."""
+        newest = self.told_gateway if self.gateway == NOWHERE else self.gateway
+        return newest not in (NOWHERE, gateway) and command[C_CL_ORD_ID] != 0
 
     def limit(self, limits: Limits) -> None:
         """What is allowed from now on; what is held already stays, even beyond it."""

@@ -2,10 +2,10 @@
 
 Invariants: a refusal changes no exposure, an approval reserves all it may use; cancels and
 questions always pass; a request whose id is not above the account's mark passes unreserved,
-because the matcher answers it from memory and never executes it (so DUPLICATE_ID is never said
-here); a replace needs room only for what it adds. Credit and notional are in ticks x lots; orders
-without a limit price are valued at the reference price, and trades at other prices than reserved
-may move credit beyond its limit, until which nothing that needs more is taken.
+because the matcher answers it from memory and never executes it; a replace needs room only for
+what it adds; after a logon nothing passes that an older session sent by another gateway. Credit
+and notional are in ticks x lots; orders without a limit price are valued at the reference price,
+and trades at other prices may move credit beyond its limit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,11 @@ from typing import Any
 from rtes.common.enums import PartyAction
 from rtes.common.messages import PositionReport
 from rtes.common.records import (
+    A_TURN,
     C_ACCOUNT,
     C_TYPE,
     CMD_GATEWAY,
+    CMD_LOGON,
     NOTICE_LOGON,
     NOTICE_PARTY,
     Block,
@@ -74,14 +76,16 @@ class Risk:
 
     # ------------------------------------------------------------ commands
 
-    def check(self, command: Command) -> Refused | None:
-        """None: approved, and what it may use is reserved."""
+    def check(self, command: Command, gateway: int) -> Refused | None:
+        """None: approved, and what it may use is reserved. gateway: that the command came by."""
         account = command[C_ACCOUNT]
         exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
             if command[C_TYPE] == CMD_GATEWAY:
                 return None  # of no account
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
+        if exposure.gateway != gateway and exposure.is_elsewhere(command, gateway):
+            return Code.REPLACED_SESSION, 0, account
         kind = command[C_TYPE]
         if kind == "D":
             return _new_order(exposure, command)
@@ -89,6 +93,8 @@ class Risk:
             return _replace(exposure, command)
         if kind in ("DH", "UF") and not exposure.operator:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
+        if kind == CMD_LOGON and not command[A_TURN]:  # a turn given is a place in the past
+            exposure.gateway = gateway
         return None
 
     def _newcomer(self, account: int) -> Exposure | None:
@@ -122,6 +128,7 @@ class Risk:
                 exposure = self._exposures.get(notice[1])
                 if exposure is not None:
                     exposure.session_suspended = False
+                    exposure.told_logon(notice[4], notice[2])
 
     def _follow_trades(self, reports: list[Report]) -> None:
         """Reference prices come from the trades of all accounts, not of this shard's only."""

@@ -13,7 +13,7 @@ from rtes.services.risk.exposure import Exposure, Ledger, Market, Order
 
 def state(markets: Iterable[Market], exposures: Iterable[Exposure]) -> dict[str, Any]:
     """Shape: {"markets": [[symbol, reference, match_id, halted]], "accounts": [[account,
-    suspended, session_suspended, [[shard, last_seq, mark]], [[symbol, net_qty, cost,
+    suspended, session_suspended, turn, gateway, [[shard, last_seq, mark]], [[symbol, net_qty, cost,
     suspended]], [[symbol, cl_ord_id, buy, leaves, cum, price]]]]}, everything sorted."""
     return {
         "markets": sorted([m.symbol, m.reference, m.match_id, m.halted] for m in markets),
@@ -31,7 +31,7 @@ def _account(exposure: Exposure) -> list[Any]:
     orders = [row for ledger in exposure.ledgers.values() for row in _orders(ledger)]
     return [
         exposure.account, exposure.suspended, exposure.session_suspended,
-        sorted(seen), sorted(positions), sorted(orders),
+        exposure.told_turn, exposure.told_gateway, sorted(seen), sorted(positions), sorted(orders),
     ]  # fmt: skip
 
 
@@ -59,9 +59,10 @@ def restore(
 
 
 def _restore_account(exposure: Exposure, row: list[Any]) -> None:
-    _, suspended, session_suspended, seen, positions, orders = row
+    _, suspended, session_suspended, turn, gateway, seen, positions, orders = row
     exposure.suspended |= suspended
     exposure.session_suspended |= session_suspended
+    exposure.told_logon(turn, gateway)
     for shard, last_seq, mark in seen:
         ledger = exposure.ledger(shard)
         ledger.last_seq = last_seq

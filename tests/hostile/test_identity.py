@@ -35,6 +35,24 @@ def open_orders(mesh: Mesh, account: str) -> int:
         return last.tot_num_reports
 
 
+def test_an_older_session_of_the_gateway_ends_when_the_newer_one_asks() -> None:
+    """Before the matcher has said anything: or the newer one would not know what it still did."""
+    edge, key = Edge(), "key of ANN"
+    edge.logon("ANN")
+    edge.stopped = True
+    edge.send(b"newer", key, m.Logon("ANN"))
+    (told,) = edge.ask("ANN", order(1, 990))
+    assert isinstance(told, m.BusinessMessageReject)
+    assert told.reject_code == Code.NOT_LOGGED_ON
+    edge.go_on()
+    edge.send(b"newer", key, order(1, 991))
+    reply, report = edge.told[b"newer"]
+    assert isinstance(reply, m.LogonReply)
+    assert reply.last_cl_ord_id == 0
+    assert isinstance(report, m.ExecutionReport)
+    assert report.price == 991
+
+
 def test_a_replayed_authentication_opens_no_session(mesh: Mesh) -> None:
     """The bytes of a whole session, recorded on the wire, mean nothing the second time."""
     wire = Wire(mesh.config.exchange.ports["orders"])

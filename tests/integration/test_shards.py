@@ -3,6 +3,7 @@ trade there, whichever gateway they use and whichever shard dies.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from rtes.client import AsyncClient, Client, Credentials, MarketData, NotConnected, connection
 from rtes.client.testing import SERVICES, Mesh
+from rtes.common import messages as m
 from rtes.common.enums import OrdStatus, Side, TimeInForce
 
 from tests.meshes import (
@@ -197,6 +199,22 @@ def test_a_session_is_taken_over_by_another_gateway(mesh: Mesh) -> None:
                 new.cancel(order.cl_ord_id, order.symbol)
             assert [new.buy(s, 1, PX[s] - 6).status is not None for s in BOTH] == [True, True]
             assert new.cancel_all() == 2
+
+
+def test_an_order_that_comes_after_a_newer_logon_is_not_executed(mesh: Mesh) -> None:
+    """It lies at a gateway that has not heard of the logon at the other one."""
+    with at(mesh, BUYER, 0) as old:
+        mesh.processes["gateway"].send_signal(signal.SIGSTOP)
+        late = [old.buy(symbol, 2, PX[symbol] - 6, wait=False) for symbol in BOTH]
+        with at(mesh, BUYER, 1) as new:
+            mesh.processes["gateway"].send_signal(signal.SIGCONT)
+            for symbol, order in zip(BOTH, late, strict=True):
+                assert new.buy(symbol, 3, PX[symbol] - 7).cl_ord_id == order.cl_ord_id
+            with pytest.raises(NotConnected, match="newer"):
+                old.cancel_all()
+            new.ask(m.OrderMassStatusRequest(new.next_id()))
+            assert [order.order_qty for order in new.open_orders] == [3, 3]
+            new.cancel_all()
 
 
 def test_the_journals_agree_with_what_was_told(mesh: Mesh, buyer: Client, seller: Client) -> None:

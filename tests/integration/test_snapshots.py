@@ -99,8 +99,8 @@ def test_what_was_removed_is_said_to_be_gone(tmp_path: Path) -> None:
 
 def test_a_session_goes_on_after_what_is_gone() -> None:
     session = Session("DEMO1", 30)
-    session.receive(m.encode([m.LogonReply(0, 0, 0, 30, m.PROTOCOL_VERSION, 1)]), 1)
-    session.receive(m.encode([m.LogonReply(0, 40, 40, 30, m.PROTOCOL_VERSION, 1)]), 2)
+    session.receive(m.encode([m.LogonReply(0, 0, 0, 30, m.PROTOCOL_VERSION, 1, 1)]), 1)
+    session.receive(m.encode([m.LogonReply(0, 40, 40, 30, m.PROTOCOL_VERSION, 1, 1)]), 2)
     session.receive(m.encode([m.SequenceReset(0, 31)]), 3)
     assert session.reports_lost == 30
     session.receive(m.encode([m.SequenceReset(0, 0)]), 4)

@@ -69,7 +69,7 @@ class Flow:
             return ("XE", 0, self.now_ns, 0)
         if kind == "L":
             self._turn += back % 2  # often the same: the answer to a logon was lost
-            return ("A", account, 0, 0, 0, 1, back % 3, 30, self._turn)
+            return ("A", account, 0, 0, 0, 1, back % 3, 30, self._turn, 1)
         if kind == "X":
             return ("XD", account, 0, 0, 0, self._turn - back % 2)
         if kind == "R":

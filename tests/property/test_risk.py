@@ -150,7 +150,7 @@ class World:
 
     def dispatch(self, shard: int, command: Command) -> None:
         before = self.risk.usage(command[1])[-1]
-        refused = self.risk.check(command)
+        refused = self.risk.check(command, 0)
         after = self.risk.usage(command[1])[-1]
         self.approved += refused is None and command[0] == "D"
         if refused is not None:

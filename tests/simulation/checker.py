@@ -8,7 +8,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from rtes.common.records import decode_reports
+from rtes.common.records import (
+    A_TURN,
+    C_ACCOUNT,
+    C_CL_ORD_ID,
+    C_TYPE,
+    CMD_LOGON,
+    NOTICE_LOGON,
+    decode_reports,
+    gateway_of,
+    home_shard,
+)
 from rtes.common.refusals import Code
 from rtes.services.matcher.core import MatcherCore
 
@@ -28,6 +38,7 @@ def violations(world: World) -> list[str]:
     for shard in range(world.size.matchers):
         told = _journaled(world, shard, found)
         found += _lanes_have_no_holes(world, shard)
+        found += _older_sessions_are_not_heard(world, shard)
         for account, reports in told.items():
             rows = [reports[n] for n in sorted(reports)]
             name = f"account {account} shard {shard}"
@@ -86,6 +97,31 @@ def _lanes_have_no_holes(world: World, shard: int) -> Iterator[str]:
             if (epoch, link_no) < known[:2] or n != expected:
                 yield f"reordered: lane {lane} has {(epoch, link_no, n)} after {known}"
             last[lane] = (epoch, link_no, n)
+
+
+def _older_sessions_are_not_heard(world: World, shard: int) -> Iterator[str]:
+    """Once a shard knows of a session, it executes nothing that came by a gateway which has had
+    no newer one."""
+    last_turn: dict[tuple[int, int], int] = {}  # account, gateway -> turn, as the home shards gave
+    for m in range(world.size.matchers):
+        for block in world.blocks(m):
+            for notice in (n for n in block.notices if n[0] == NOTICE_LOGON):
+                if home_shard(notice[1], world.size.matchers) == m:
+                    last_turn[notice[1], notice[2]] = notice[4]
+    newest: dict[int, int] = {}  # account -> turn
+    for block in world.blocks(shard):
+        seq = block.first_seq
+        for lane, _epoch, _link_no, _n, commands, verdicts in block.groups:
+            passed_over = {v[0] for v in verdicts if v[1] == Code.REPLACED_SESSION}
+            for i, command in enumerate(commands):
+                account, turn = command[C_ACCOUNT], newest.get(command[C_ACCOUNT], 0)
+                if command[C_TYPE] == CMD_LOGON:
+                    newest[account] = max(turn, command[A_TURN] or seq)
+                elif i in passed_over or not command[C_CL_ORD_ID]:
+                    pass
+                elif last_turn.get((account, gateway_of(lane)), 0) < turn:
+                    yield f"an older session: account {account} {command} by lane {lane}"
+                seq += 1
 
 
 def _nothing_out_of_order(told: Told) -> Iterator[str]:

@@ -15,6 +15,7 @@ from rtes.services.gateway.core import GatewayCore
 from rtes.services.matcher.core import MatcherCore
 from rtes.services.matcher.engine import Engine
 from rtes.services.risk.core import RiskCore
+from rtes.services.risk.exposure import Exposure
 from rtes.services.snapshotter.core import SnapshotterCore
 
 from tests.simulation import scenarios
@@ -205,6 +206,10 @@ DEFENCES: dict[str, Defence] = {
     ),
     "a shard passes over an older session": Defence(
         ((Engine, "_logon", _any_session),), scenario=scenarios.older_session_stays_older
+    ),
+    "risk passes nothing on of an older session": Defence(
+        ((Exposure, "is_elsewhere", lambda *_: False),),
+        scenario=scenarios.older_session_trades_no_more,
     ),
     "a new gateway asks who was left behind": Defence(
         ((GatewayCore, "take_over", lambda *_, **__: None),),

@@ -197,6 +197,23 @@ def older_session_stays_older() -> list[str]:
     return end(world)
 
 
+def older_session_trades_no_more() -> list[str]:
+    """An order is on its way from one gateway when its participant logs on at the other."""
+    world = calm()
+    (client,) = world.clients
+    client.connect(1)
+    world.scheduler.run(90 * MS, lambda: client.logged_on)
+    for risk in ("risk0", "risk1"):
+        world.network.slow["gateway1", risk] = (world.scheduler.now_ns + LONG_MS * MS, 100 * MS)
+    asks(world, client, order(1), wait=False)
+    world.scheduler.run(5 * MS)
+    client.connect(0)
+    world.scheduler.run(90 * MS, lambda: client.logged_on)
+    found = [] if client.logged_on and client.unanswered else ["it was not as described"]
+    world.scheduler.run(LONG_MS * MS, lambda: not client.unanswered)
+    return found + end(world)
+
+
 def full_disk_loses_nothing() -> list[str]:
     """A journal takes nothing for a while: cancels still go while there is room, orders do not."""
     world = calm()
@@ -253,6 +270,7 @@ SCENARIOS: tuple[Callable[[], list[str]], ...] = (
     late_ack_means_what_it_meant,
     fenced_matcher_is_not_heard,
     older_session_stays_older,
+    older_session_trades_no_more,
     full_disk_loses_nothing,
     who_never_returns_leaves_no_orders,
 )

@@ -75,7 +75,7 @@ class Floor:
             "D", account, self.now_ns, self.next_id, symbol, side, qty, ord_type, price, tif,
             stop_px, inst, display_qty, min_qty, expire_time, 0, 1,
         )  # fmt: skip
-        return self.risk.check(command)
+        return self.risk.check(command, 0)
 
     def replace(
         self, orig: int, qty: int, price: int, *, symbol: str = "AAA", stop_px: int = 0,
@@ -83,7 +83,7 @@ class Floor:
     ) -> tuple[int, int, int] | None:  # fmt: skip
         self.next_id = cl_ord_id or self.next_id + 1
         fields = ("G", account, self.now_ns, self.next_id, symbol, orig, qty, price, stop_px)
-        return self.risk.check(on_the_wire(*fields))
+        return self.risk.check(on_the_wire(*fields), 0)
 
     def block(self, account: int, *reports: Any, notices: Any = (), shard: int = 0) -> None:
         chunks = [(account, 0, len(reports), 0, encode(reports))] if reports else []

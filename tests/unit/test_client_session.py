@@ -1,9 +1,6 @@
 """The sans-io session against a stand-in of the exchange that speaks bytes: numbers, gaps, repeats,
 reconnects. There are no sockets here and no clock."""
 
-from typing import Any
-
-import msgspec
 import pytest
 from rtes.client.errors import NotConnected
 from rtes.client.session import CREDIT, GAP_NS, REPLACED, RETRY_NS, Session
@@ -13,77 +10,24 @@ from rtes.common.enums import (
     ExecType,
     MassCancelType,
     OrdStatus,
-    OrdType,
     PartyAction,
-    Side,
 )
 from rtes.common.refusals import Code
 
-T0 = 1_700_000_000_000_000_000
-S = 1_000_000_000
-decode_one = msgspec.msgpack.Decoder(m.Inbound).decode
-decode_batch = msgspec.msgpack.Decoder(list[m.Inbound]).decode
-
-
-def sent(session: Session) -> list[Any]:
-    """What the session wants to send, taken out of its outbox."""
-    found: list[Any] = []
-    while session.outbox:
-        frame = session.outbox.popleft()
-        try:
-            found.append(decode_one(frame))
-        except msgspec.DecodeError:
-            found.extend(decode_batch(frame))
-    return found
-
-
-def reply(last: int = 0, last_id: int = 0, shard: int = 0) -> m.LogonReply:
-    return m.LogonReply(shard, last, last_id, 30, 1, T0)
-
-
-def tell(session: Session, *messages: Any, now_ns: int = T0) -> list[Any]:
-    """As the exchange: reports and logon replies come as batches."""
-    return session.receive(m.encode(list(messages)), now_ns)
-
-
-def alone(session: Session, message: Any, now_ns: int = T0) -> list[Any]:
-    """As the gateway: a message of its own in a frame."""
-    return session.receive(m.encode(message), now_ns)
-
-
-def open_session(last: int = 0, last_id: int = 0) -> Session:
-    session = Session("DEMO1")
-    session.logon(T0)
-    tell(session, reply(last, last_id))
-    session.outbox.clear()
-    return session
-
-
-def order(cl_ord_id: int, qty: int = 10) -> m.NewOrderSingle:
-    return m.NewOrderSingle(cl_ord_id, "AAPL", Side.BUY, qty, OrdType.LIMIT, 100)
-
-
-def new(number: int, cl_ord_id: int, shard: int = 0, **changes: Any) -> m.ExecutionReport:
-    fields: dict[str, Any] = {
-        "appl_id": shard, "appl_seq_num": number, "exec_type": ExecType.NEW,
-        "ord_status": OrdStatus.NEW, "cl_ord_id": cl_ord_id, "order_id": 1_000 + cl_ord_id,
-        "exec_id": number, "symbol": "AAPL", "side": "1", "leaves_qty": 10, "cum_qty": 0,
-        "transact_time": T0, "order_qty": 10, "price": 100,
-    }  # fmt: skip
-    return m.ExecutionReport(**(fields | changes))
-
-
-def trade(number: int, cl_ord_id: int, qty: int, cum: int) -> m.ExecutionReport:
-    status = OrdStatus.FILLED if cum == 10 else OrdStatus.PARTIALLY_FILLED
-    return new(
-        number, cl_ord_id, exec_type=ExecType.TRADE, ord_status=status, last_qty=qty,
-        last_px=100, cum_qty=cum, leaves_qty=10 - cum, trd_match_id=number,
-    )  # fmt: skip
-
-
-def refused(tag: str, cl_ord_id: int, code: Code) -> m.BusinessMessageReject:
-    return m.BusinessMessageReject(tag, cl_ord_id, code)
-
+from tests.unit.clientdesk import (
+    T0,
+    S,
+    alone,
+    decode_batch,
+    new,
+    open_session,
+    order,
+    refused,
+    reply,
+    sent,
+    tell,
+    trade,
+)
 
 # ---------------------------------------------------------------- logon
 
@@ -91,6 +35,26 @@ def refused(tag: str, cl_ord_id: int, code: Code) -> m.BusinessMessageReject:
 def test_ids_continue_above_the_last_the_exchange_saw() -> None:
     session = open_session(last=7, last_id=41)
     assert [session.next_id(), session.next_id()] == [42, 43]
+
+
+def test_ids_begin_above_the_last_of_any_shard() -> None:
+    session = Session("DEMO1")
+    session.logon(T0)
+    tell(session, reply(last_id=7, shards=2))
+    assert not session.logged_on
+    tell(session, reply(last_id=9, shard=1, shards=2))
+    assert session.logged_on
+    assert session.next_id() == 10
+
+
+def test_a_session_that_knows_its_ids_goes_on_with_the_shard_that_answers() -> None:
+    session = Session("DEMO1")
+    session.logon(T0)
+    tell(session, reply(shards=2), reply(shard=1, shards=2))
+    session.lost(T0 + S)
+    assert not session.logged_on
+    tell(session, reply(shard=1, shards=2))
+    assert session.logged_on
 
 
 def test_a_new_process_follows_from_here_on_and_asks_for_nothing_old() -> None:

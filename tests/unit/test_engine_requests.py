@@ -106,6 +106,15 @@ def test_a_skipped_id_is_out_of_order_and_a_forgotten_one_too_old(desk: Desk) ->
     assert len(desk.open(ANN)) == 2 + OUTCOMES_KEPT
 
 
+def test_what_an_older_session_sent_is_as_if_it_had_never_been_sent(desk: Desk) -> None:
+    order = desk.buy(ANN, 5, 100)
+    before = desk.engine.digest()
+    command = ("F", ANN, 0, 99, "AAPL", order)
+    desk.send(command, (0, int(Code.REPLACED_SESSION), 0, ANN))
+    assert desk.told == {}
+    assert desk.engine.digest() == before
+
+
 def test_ids_of_accounts_are_their_own(desk: Desk) -> None:
     desk.send(order(10, account=ANN))
     desk.send(order(10, account=BOB))
@@ -168,8 +177,8 @@ def test_mass_status(desk: Desk) -> None:
 
 def test_logon_tells_where_the_account_is(desk: Desk) -> None:
     desk.send(order(10))
-    desk.send(("A", ANN, 0, 0, 2, 7, 1, 30, 0))
-    assert desk.only(ANN) == LogonReply(0, 1, 10, 30, 1, START_NS + 2)
+    desk.send(("A", ANN, 0, 0, 2, 7, 1, 30, 0, 1))
+    assert desk.only(ANN) == LogonReply(0, 1, 10, 30, 1, START_NS + 2, 1)
     assert desk.chunks[0][:4] == (ANN, 2, 0, 0)
     assert desk.notices == [(NOTICE_LOGON, ANN, 2, 7, 2)]
 
@@ -183,8 +192,8 @@ def test_logon_tells_where_the_account_is(desk: Desk) -> None:
     ],
 )
 def test_cancel_on_disconnect(desk: Desk, setting: CancelOnDisconnect, left: int) -> None:
-    desk.send(("A", ANN, 0, 0, 2, 7, int(setting), 30, 9))
-    desk.send(("A", ANN, 0, 0, 1, 8, 2, 30, 8))  # an older one that comes late
+    desk.send(("A", ANN, 0, 0, 2, 7, int(setting), 30, 9, 1))
+    desk.send(("A", ANN, 0, 0, 1, 8, 2, 30, 8, 1))  # an older one that comes late
     assert desk.told == {}
     desk.buy(ANN, 1, 99)
     desk.buy(ANN, 1, 99, tif="1")
@@ -258,7 +267,7 @@ def test_suspended_accounts_cannot_replace_but_cancel(desk: Desk) -> None:
 
 def test_a_suspended_session_ends_with_the_next_logon(desk: Desk) -> None:
     halt(desk, SUSPEND, "ANN", session=1)
-    desk.send(("A", ANN, 0, 0, 2, 8, 1, 30, 0))
+    desk.send(("A", ANN, 0, 0, 2, 8, 1, 30, 0, 1))
     desk.buy(ANN, 1, 9)
     assert desk.types(ANN) == [ExecType.NEW]
 

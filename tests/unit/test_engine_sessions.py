@@ -181,7 +181,7 @@ def test_the_switch_without_a_name_is_for_all(x: Exchange) -> None:
 def test_a_suspended_session_ends_with_the_next_logon(x: Exchange) -> None:
     x.party(SUSPEND, "ALICE", session=1)
     assert x.new(ALICE, "1", 1, 100)[0][22] == Code.SESSION_SUSPENDED
-    x.apply(("A", ALICE, 0, 0, 0, 1, NOTHING, 30, 1))
+    x.apply(("A", ALICE, 0, 0, 0, 1, NOTHING, 30, 1, 1))
     assert x.buy(ALICE, 1, 100) == [("0", 2, 1, 0)]
 
 
@@ -205,7 +205,7 @@ def test_a_switch_that_names_nothing_known_is_refused(
 
 
 def logon(x: Exchange, session: int, on_disconnect: int) -> Any:
-    return x.apply(("A", ALICE, 0, 0, 3, session, on_disconnect, 30, session))
+    return x.apply(("A", ALICE, 0, 0, 3, session, on_disconnect, 30, session, 1))
 
 
 def test_logon_tells_where_the_account_stands(x: Exchange) -> None:

@@ -59,7 +59,8 @@ def test_a_repeated_answer_frees_what_a_resent_id_reserved(floor: Floor) -> None
     floor.block(ME, report)
     floor.tell(ExecType.CANCELED, 5, 0)
     fresh = Floor()
-    fresh.risk.restore({"markets": [], "accounts": [[ME, False, False, [[0, 2, 0]], [], []]]})
+    account = [ME, False, False, 0, -1, [[0, 2, 0]], [], []]
+    fresh.risk.restore({"markets": [], "accounts": [account]})
     assert fresh.new(10, cl_ord_id=5) is None
     assert fresh.usage().open_orders == 1
     fresh.block(ME, report)
@@ -240,7 +241,7 @@ def test_a_refusal_of_a_used_id_leaves_the_order_alone(floor: Floor) -> None:
 def test_a_cancel_that_used_a_new_orders_id_cancels_what_it_named(floor: Floor) -> None:
     floor.new(100)
     floor.tell(ExecType.NEW, 1, 100)
-    floor.risk.check(on_the_wire("F", ME, NOW_NS, 2, "AAA", 1))
+    floor.risk.check(on_the_wire("F", ME, NOW_NS, 2, "AAA", 1), 0)
     assert floor.new(30, cl_ord_id=2) is None
     floor.tell(ExecType.CANCELED, 2, 0, orig=1)
     assert floor.usage().open_buy_qty == 30
@@ -255,7 +256,7 @@ def test_restated_and_status_and_other_reports(floor: Floor) -> None:
     assert floor.usage().open_buy_qty == 70
     floor.tell(ExecType.ORDER_STATUS, 1, 0)
     floor.tell(ExecType.TRIGGERED, 1, 70)
-    floor.block(ME, ("A", 0, 99, 99, 30, 1, NOW_NS))
+    floor.block(ME, ("A", 0, 99, 99, 30, 1, NOW_NS, 1))
     floor.block(ME, ("UM", 0, 99, 99, 30, NOW_NS))
     assert floor.usage().open_buy_qty == 70
 

@@ -119,7 +119,7 @@ def test_halted_instrument_takes_cancels_only(floor: Floor) -> None:
     assert floor.new() == (Code.INSTRUMENT_HALTED, 0, 0)
     assert floor.new(display_qty=10) == (Code.INSTRUMENT_HALTED, 0, 0)
     assert floor.replace(1, 20, 1_000) == (Code.INSTRUMENT_HALTED, 0, 0)
-    assert floor.risk.check(on_the_wire("F", ME, NOW_NS, 99, "AAA", 1)) is None
+    assert floor.risk.check(on_the_wire("F", ME, NOW_NS, 99, "AAA", 1), 0) is None
     assert floor.new(20, 5_000, symbol="BBB") is None
     floor.switch(PartyAction.REINSTATE, 0, "AAA", 0)
     assert floor.new() is None
@@ -227,7 +227,7 @@ def test_cancels_are_never_refused_for_rate() -> None:
     floor = Floor(Limits(orders_per_s_max=1))
     floor.new()
     for i in range(2, 10):
-        assert floor.risk.check(on_the_wire("F", ME, NOW_NS, i, "AAA", 1)) is None
+        assert floor.risk.check(on_the_wire("F", ME, NOW_NS, i, "AAA", 1), 0) is None
 
 
 def test_a_gateway_whose_clock_went_back_starts_a_new_second() -> None:
@@ -290,7 +290,7 @@ def test_account_suspended(floor: Floor) -> None:
     assert floor.new() == (Code.ACCOUNT_SUSPENDED, 0, ME)
     assert floor.usage().suspended == 1
     assert floor.new(account=OTHER) is None
-    floor.block(0, notices=[(NOTICE_LOGON, ME, 0, 77)])
+    floor.block(0, notices=[(NOTICE_LOGON, ME, 0, 77, 1)])
     assert floor.new() == (Code.ACCOUNT_SUSPENDED, 0, ME)
     floor.switch(PartyAction.REINSTATE, ME, "", 0)
     assert floor.new() is None
@@ -299,10 +299,44 @@ def test_account_suspended(floor: Floor) -> None:
 def test_session_suspended_until_the_next_logon(floor: Floor) -> None:
     floor.switch(PartyAction.SUSPEND, ME, "", 1)
     assert floor.new() == (Code.SESSION_SUSPENDED, 0, ME)
-    floor.block(0, notices=[(NOTICE_LOGON, OTHER, 0, 77)])
+    floor.block(0, notices=[(NOTICE_LOGON, OTHER, 0, 77, 1)])
     assert floor.new() == (Code.SESSION_SUSPENDED, 0, ME)
-    floor.block(0, notices=[(NOTICE_LOGON, ME, 0, 78)])
+    floor.block(0, notices=[(NOTICE_LOGON, ME, 0, 78, 2)])
     assert floor.new() is None
+
+
+def order_by(floor: Floor, gateway: int, account: int = ME) -> Any:
+    floor.next_id += 1
+    terms = ("D", account, NOW_NS, floor.next_id, "AAA", Side.BUY, 10, OrdType.LIMIT, 1_000, "0")
+    return floor.risk.check(on_the_wire(*terms, 0, "", 0, 0, 0, 0, 1), gateway)
+
+
+def test_once_a_logon_has_passed_other_gateways_speak_for_the_account_no_more(
+    floor: Floor,
+) -> None:
+    elsewhere = (Code.REPLACED_SESSION, 0, ME)
+    assert order_by(floor, 0) is None
+    assert floor.risk.check(("A", ME, NOW_NS, 0, 1, 5, 0, 30, 0, 1), 1) is None
+    used = floor.usage()
+    assert order_by(floor, 0) == elsewhere
+    assert floor.risk.check(("F", ME, NOW_NS, 90, "AAA", 1), 0) == elsewhere
+    assert floor.risk.check(("XD", ME, NOW_NS, 0, 0, 5), 0) is None
+    assert floor.usage() == used
+    assert order_by(floor, 0, OTHER) is None
+    assert order_by(floor, 1) is None
+    floor.block(0, notices=[(NOTICE_LOGON, ME, 0, 77, 1)])  # one that passed before
+    assert floor.risk.check(("A", ME, NOW_NS, 0, 0, 4, 0, 30, 1, 1), 0) is None  # to another shard
+    assert order_by(floor, 1) is None
+
+
+def test_a_new_risk_knows_from_the_feed_or_a_snapshot_whose_word_counts(floor: Floor) -> None:
+    for turn, gateway in ((2, 1), (1, 0)):
+        floor.block(0, notices=[(NOTICE_LOGON, ME, gateway, 77, turn)])
+    restored = Floor()
+    restored.risk.restore(floor.risk.state())
+    for each in (floor, restored):
+        assert order_by(each, 0) == (Code.REPLACED_SESSION, 0, ME)
+        assert order_by(each, 1) is None
 
 
 def test_account_suspended_in_one_symbol(floor: Floor) -> None:
@@ -320,29 +354,29 @@ def test_a_suspended_account_still_gets_out_and_asks(floor: Floor) -> None:
         ("q", ME, NOW_NS, 91, "7", "", ""),
         ("H", ME, NOW_NS, 92, "AAA", 1),
         ("AF", ME, NOW_NS, 93, ""),
-        ("A", ME, NOW_NS, 0, 0, 5, 0, 30),
+        ("A", ME, NOW_NS, 0, 0, 5, 0, 30, 0, 1),
         ("XD", ME, NOW_NS, 0, 0, 5),
     ):
-        assert floor.risk.check(command) is None
+        assert floor.risk.check(command, 0) is None
 
 
 def test_not_authorized(floor: Floor) -> None:
     kill = ("DH", ME, NOW_NS, 90, 0, "OTHER", "", 0)
-    assert floor.risk.check(kill) == (Code.NOT_AUTHORIZED, 0, ME)
-    assert floor.risk.check(("DH", OPS, NOW_NS, 90, 0, "OTHER", "", 0)) is None
+    assert floor.risk.check(kill, 0) == (Code.NOT_AUTHORIZED, 0, ME)
+    assert floor.risk.check(("DH", OPS, NOW_NS, 90, 0, "OTHER", "", 0), 0) is None
     flag = (NOW_NS, 91, "no_self_trades", 1, "")
-    refused = floor.risk.check(("UF", ME, *flag))
+    refused = floor.risk.check(("UF", ME, *flag), 0)
     assert refused is not None
     assert refused[0] == Code.NOT_AUTHORIZED
-    assert floor.risk.check(("UF", OPS, *flag)) is None
+    assert floor.risk.check(("UF", OPS, *flag), 0) is None
     assert floor.new(account=99) == (Code.NOT_AUTHORIZED, 0, 99)
-    assert floor.risk.check(("F", 99, NOW_NS, 90, "AAA", 1)) == (Code.NOT_AUTHORIZED, 0, 99)
+    assert floor.risk.check(("F", 99, NOW_NS, 90, "AAA", 1), 0) == (Code.NOT_AUTHORIZED, 0, 99)
 
 
 def test_accounts_of_other_shards_are_not_known() -> None:
     risk = Risk(INSTRUMENTS, accounts(), shard=0, shards=2)
-    assert risk.check(("F", OTHER, NOW_NS, 90, "AAA", 1)) is None
-    assert risk.check(("F", ME, NOW_NS, 90, "AAA", 1)) == (Code.NOT_AUTHORIZED, 0, ME)
+    assert risk.check(("F", OTHER, NOW_NS, 90, "AAA", 1), 0) is None
+    assert risk.check(("F", ME, NOW_NS, 90, "AAA", 1), 0) == (Code.NOT_AUTHORIZED, 0, ME)
 
 
 def test_a_switch_that_names_nothing_halts_everything(floor: Floor) -> None:
