@@ -66,6 +66,7 @@ def write_journal(
                 snapshots = Snapshots(Paths(config).snapshots_dir(0))
                 snapshots.write(journal.end, time.time_ns(), {ENGINE: engine.state()})
         progress(len(part))
+    journal.close()
     os.close(lock)
 
 

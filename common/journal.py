@@ -151,7 +151,7 @@ class Reader:
 
 
 class Journal:
-    """The writer's end. Recover first (`recover`), then append and sync."""
+    """The writer's end. Recover first (`recover`), then append and sync; at last `close`."""
 
     def __init__(
         self, directory: Path, shard: int, segment_bytes: int, sync_interval_ns: int | None
@@ -172,6 +172,13 @@ class Journal:
         self._head_ns = 0
         self.torn_bytes = 0
         self.writable = True  # False: the disk is full, what is left is for cancels
+
+    def close(self) -> None:
+        """Nothing can be appended any more; what was not synced stays so."""
+        for fd in (self._fd, self._head_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._head_fd = -1
 
     # ------------------------------------------------------------ recovery
 

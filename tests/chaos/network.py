@@ -83,10 +83,12 @@ class Wire:
         return ["ip", "netns", "exec", self.namespace, *words]
 
     def _carry(self) -> None:
-        waiting = self._waiting
+        waiting, ends = self._waiting, select.poll()
+        for fd in self._ends:
+            ends.register(fd, select.POLLIN)
         while not self._stopping.is_set():
             wait_s = min(0.1, max(0.0, waiting[0][0] - time.monotonic())) if waiting else 0.1
-            for fd in select.select(list(self._ends), [], [], wait_s)[0]:
+            for fd, _ in ends.poll(wait_s * 1_000):
                 self._take(self._ends[fd], os.read(fd, _PACKET_BYTES_MAX))
             while waiting and waiting[0][0] <= time.monotonic():
                 _, _, to, packet = heapq.heappop(waiting)

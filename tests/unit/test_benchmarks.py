@@ -1,6 +1,7 @@
 """The parts of the benchmarks that decide what a figure says."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -46,10 +47,11 @@ def test_a_torn_tail_is_one_to_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0, 65_536, None)
     assert list(journal.recover()) == []
     journal.append(1, 1, 1, b"whole")
+    journal.close()
     tear(segments(tmp_path)[-1])
-    again = Journal(tmp_path, 0, 65_536, None)
-    assert [payload for _, payload in again.recover()] == [b"whole"]
-    assert again.torn_bytes > 0
+    with closing(Journal(tmp_path, 0, 65_536, None)) as again:
+        assert [payload for _, payload in again.recover()] == [b"whole"]
+        assert again.torn_bytes > 0
 
 
 def test_only_what_was_measured_is_in_the_summary() -> None:

@@ -44,16 +44,17 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> Result:
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> str:
+def profile(tmp_path: Path) -> Iterator[str]:
     """A configuration whose exchange does not run and has no keys."""
-    path = tmp_path / "config.json"
+    path, offset = tmp_path / "config.json", testing.free_offset()
     exchange = {
-        "port_offset": testing.free_offset(),
+        "port_offset": offset,
         "instruments": str(Path("configs/instruments.json").resolve()),
     }
     tree = {"environment": "dev", "mesh": {"run_dir": str(tmp_path)}, "exchange": exchange}
     path.write_text(json.dumps(tree))
-    return str(path)
+    yield str(path)
+    testing.release_offset(offset)
 
 
 class TestMoney:

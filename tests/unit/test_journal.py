@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,21 +20,29 @@ def write(directory: Path, count: int, segment_bytes: int = 4_096) -> list[bytes
     for i, payload in enumerate(payloads):
         journal.append(1, i + 1, 1, payload)
     journal.sync(0)
+    journal.close()
     return payloads
 
 
-def read(directory: Path) -> tuple[list[bytes], Journal]:
-    journal = Journal(directory, 0, 4_096, None)
-    return [p for _, p in journal.recover()], journal
+@contextmanager
+def opened(directory: Path) -> Iterator[tuple[list[bytes], Journal]]:
+    """What a writer that starts there recovers, and the writer."""
+    with closing(Journal(directory, 0, 4_096, 0)) as journal:
+        yield [p for _, p in journal.recover()], journal
+
+
+def read(directory: Path) -> list[bytes]:
+    with opened(directory) as (found, _):
+        return found
 
 
 def test_blocks_come_back_over_segments(tmp_path: Path) -> None:
     payloads = write(tmp_path, 200)
     assert len(segments(tmp_path)) > 3
-    found, journal = read(tmp_path)
-    assert found == payloads
-    journal.append(2, 201, 1, b"more")
-    assert read(tmp_path)[0] == [*payloads, b"more"]
+    with opened(tmp_path) as (found, journal):
+        assert found == payloads
+        journal.append(2, 201, 1, b"more")
+    assert read(tmp_path) == [*payloads, b"more"]
 
 
 def test_reader_starts_at_any_sequence_number(tmp_path: Path) -> None:
@@ -48,8 +58,8 @@ def test_reader_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
     payloads = write(tmp_path, 10, 16_384)
     reading = Reader(tmp_path).blocks_from(9)
     assert next(reading)[1] == payloads[8]
-    journal = read(tmp_path)[1]
-    journal.append(2, 11, 1, b"more")
+    with opened(tmp_path) as (_, journal):
+        journal.append(2, 11, 1, b"more")
     assert [p for _, p in reading] == [payloads[9], b"more"]
 
 
@@ -75,11 +85,11 @@ def test_truncation_at_every_byte_recovers_to_the_last_whole_block(tmp_path: Pat
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
         (copy / segment.name).write_bytes(data[:size] + b"\0" * 64)
-        found, journal = read(copy)
         whole = sum(end <= size for end in ends)
-        assert found == payloads[:whole]
         tail = data[ends[whole - 1] if whole else 0 : size]
-        assert (journal.torn_bytes > 0) == bool(tail.strip(b"\0"))
+        with opened(copy) as (found, journal):
+            assert found == payloads[:whole]
+            assert (journal.torn_bytes > 0) == bool(tail.strip(b"\0"))
 
 
 @pytest.mark.parametrize("begun", [b"", b"RTEJ half a block"])
@@ -88,13 +98,14 @@ def test_a_snapshot_at_the_end_of_a_segment_whose_successor_is_new(
 ) -> None:
     """The writer died between making a segment and its first whole block."""
     write(tmp_path, 30)
-    end = read(tmp_path)[1].end
+    with opened(tmp_path) as (_, journal):
+        end = journal.end
     (tmp_path / f"{end.seq + 1:020d}.seg").write_bytes(begun.ljust(4_096, b"\0"))
-    journal = Journal(tmp_path, 0, 4_096, 0)
-    assert list(journal.recover(end)) == []
-    assert (journal.end, journal.torn_bytes) == (end, len(begun))
-    journal.append(2, end.seq + 1, 1, b"more")
-    assert read(tmp_path)[0][-1] == b"more"
+    with closing(Journal(tmp_path, 0, 4_096, 0)) as journal:
+        assert list(journal.recover(end)) == []
+        assert (journal.end, journal.torn_bytes) == (end, len(begun))
+        journal.append(2, end.seq + 1, 1, b"more")
+    assert read(tmp_path)[-1] == b"more"
 
 
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
@@ -114,22 +125,21 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
             with pytest.raises(JournalCorruptError, match=f"byte {damaged},"):
                 read(copy)
         else:
-            assert read(copy)[0] == payloads[:2]
+            assert read(copy) == payloads[:2]
 
 
 def test_what_is_recovered_is_synced_before_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its writer may have died between append and sync."""
-    journal = Journal(tmp_path, 0, 4_096, 0)
-    assert list(journal.recover()) == []
-    journal.append(1, 1, 1, b"not synced")
-    successor = Journal(tmp_path, 0, 4_096, 0)
-    assert len(list(successor.recover())) == 1
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", synced.append)
-    successor.sync(1)
-    assert len(synced) == 1
+    with opened(tmp_path) as (_, journal):
+        journal.append(1, 1, 1, b"not synced")
+    with opened(tmp_path) as (found, successor):
+        assert len(found) == 1
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fdatasync", synced.append)
+        successor.sync(1)
+        assert len(synced) == 1
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

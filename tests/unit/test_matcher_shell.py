@@ -37,12 +37,14 @@ def test_an_error_of_the_disk_is_not_taken_for_a_success(tmp_path: Path) -> None
     journal = Journal(tmp_path, 0, 4_096, 0)
     list(journal.recover())
     journal.append(1, 1, 1, b"block")
-    reading, journal._fd = os.pipe()  # what can be written and cannot be synced
+    reading, writing = os.pipe()
+    os.dup2(writing, journal._fd)  # what can be written and cannot be synced
     with pytest.raises(OSError, match="Invalid") as failed:
         Writer(core(), journal, 1).commit()
     assert failed.value.errno == errno.EINVAL
-    os.close(reading)
-    os.close(journal._fd)
+    for fd in (reading, writing):
+        os.close(fd)
+    journal.close()
 
 
 def test_a_key_in_hand_at_two_ends_is_refused_at_the_third_start(tmp_path: Path) -> None:

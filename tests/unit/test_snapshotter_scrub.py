@@ -16,6 +16,7 @@ def old(tmp_path: Path) -> list[Path]:
     assert list(journal.recover()) == []
     for i in range(200):
         journal.append(1, i + 1, 1, bytes([65 + i % 26]) * (50 + i))
+    journal.close()
     found = segments(tmp_path)[:-1]
     assert len(found) > 3
     return found
