@@ -166,7 +166,9 @@ def until(client: Client, done: Callable[[], bool], timeout_s: float = 20.0) -> 
     """Poll until done() says so."""
     deadline = time.monotonic() + timeout_s
     while not done():
-        assert time.monotonic() < deadline, "waited in vain"
+        session = client._session
+        state = f"logged on: {session.logged_on}, unanswered: {session.unanswered}"
+        assert time.monotonic() < deadline, f"waited in vain; {state}"
         client.poll(0.02)
 
 
