@@ -232,7 +232,7 @@ def flood(mesh: Mesh) -> Break:
     return Break(
         f"one participant sends {FLOOD_PER_S:,} orders a second, ten times its limit",
         flooder.__enter__, flooder.__exit__, "Flood",
-        lambda: f"rtes_floods_total {metric(mesh, 'rtes_floods_total'):g}",
+        lambda: f"rtes_bans_total {metric(mesh, 'rtes_bans_total'):g}",
     )  # fmt: skip
 
 

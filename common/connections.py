@@ -73,6 +73,7 @@ class Connections:
         self._per_address_max = per_address_max
         self._by_fd: dict[int, _Peer] = {}
         self._fd_of: dict[bytes, int] = {}
+        self.ended: set[bytes] = set()  # routing ids: nothing more is heard of them
         self._from_host: Counter[str] = Counter()
         self._ending: deque[tuple[int, bytes]] = deque()  # when, routing id
         self._swept_ns = 0
@@ -121,6 +122,7 @@ class Connections:
             del self._from_host[host]
         if peer.routing_id is not None and self._fd_of.pop(peer.routing_id, None) is not None:
             del self.user_of[peer.routing_id]
+            self.ended.discard(peer.routing_id)
             self.lost.append((time.monotonic_ns(), peer.routing_id))
 
     def take_lost(self, dry: bool) -> list[bytes]:
@@ -141,7 +143,9 @@ class Connections:
             self.user_of[routing_id] = user
 
     def end(self, routing_id: bytes) -> None:
-        """Close its connection, after what was sent to it has had time to leave."""
+        """Listen to it no more, and close it after what was sent to it has had time to leave."""
+        if routing_id in self._fd_of:
+            self.ended.add(routing_id)
         self._ending.append((time.monotonic_ns() + LAST_WORD_NS, routing_id))
 
     def end_all(self) -> None:

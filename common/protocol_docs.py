@@ -80,13 +80,15 @@ implementation against them.
   until it is answered.
 - BUSY: the session has too many requests unanswered, or its gateway has; with limit 0, nothing
   moves behind the gateway, and orders would wait.
-- THROTTLED: more messages a second than the session may send; a session that stays over its rate
-  for 5 s is closed.
+- THROTTLED: more messages a second than the session may send. Who sends five seconds' worth of
+  messages beyond that without a second's pause is disconnected, and the key is BANNED.
   READ_ONLY: the exchange's disk is full.
 - Cancels pass THROTTLED and READ_ONLY and have a reserve of their own; BUSY meets them only when
   that is used up as well. OrderMassCancelRequest is one message, however much it cancels.
 - A frame that cannot be read is answered with Reject. Ten within a minute end the connection, and
-  the key is BANNED for 60 s.
+  the key is BANNED.
+- Who is BANNED cannot log on for 60 s; a Logon is told so, with `retry_after_ms`, and whatever else
+  comes meanwhile ends its connection. Orders stay, but for those that `cancel_on_disconnect` names.
 - A participant that does not read is disconnected when 4,096 frames wait for it, and finds
   everything on its return. A connection that says nothing for 30 s is closed, and so is the 65th
   from one address. Do not choose a routing id (ZMQ_ROUTING_ID): what such a socket sends is

@@ -108,7 +108,7 @@ CATALOGUE: dict[Code, Refusal] = {
     Code.READ_ONLY: Refusal(
         99, 55, "the exchange's disk is full: no new orders for now; cancels still work"
     ),
-    Code.BANNED: Refusal(99, 0, "{value} unreadable frames a minute (limit {limit}); log on later"),
+    Code.BANNED: Refusal(99, 0, "this key sent too much, or what cannot be read: log on later"),
 }
 
 

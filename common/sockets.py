@@ -232,6 +232,7 @@ class Sockets:
         frames: list[Any] = []
         recv, dry = socket.recv, False
         user_of: dict[bytes, str] = {} if connections is None else connections.user_of
+        ended: set[bytes] = set() if connections is None else connections.ended
         try:
             for _ in range(DRAIN_FRAMES_MAX):
                 routing_id = recv(_NOBLOCK)
@@ -241,6 +242,8 @@ class Sockets:
                     frame, payload = recv(0, False), b""
                 if connections is None:
                     frames.append((routing_id, "", payload))
+                elif routing_id in ended:
+                    pass
                 elif routing_id[:1] == b"\0":  # ours: nobody can forge or inherit it
                     user = user_of.get(routing_id)
                     if user is None:  # its first: asking a frame takes as long as receiving it

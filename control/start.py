@@ -128,14 +128,28 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
         if config.mesh.placement.several:
             print(f"This host's services run ({options.profile}): {_here(config)}.")
             print(f"Once all hosts' do, {config.http_url}/ready says so.", flush=True)
-            return process.wait() if options.foreground else 0
+            return _until_it_ends(process) if options.foreground else 0
         bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
         print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
         print(next_steps(config, bots), flush=True)
-        return process.wait() if options.foreground else 0
+        return _until_it_ends(process) if options.foreground else 0
     except BaseException:
         stop(supervisor)
         raise
+
+
+def _until_it_ends(process: subprocess.Popen[bytes]) -> int:
+    """Its exit status. Raises KeyboardInterrupt at the first signal that stops; those are waited
+    for, because one that came just before a wait for the process would not end that."""
+    awaited = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    try:
+        while (status := process.poll()) is None:
+            if signal.sigwait(awaited) != signal.SIGCHLD:
+                raise KeyboardInterrupt
+        return status
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
 
 
 def _here(config: Config) -> str:

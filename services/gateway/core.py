@@ -23,7 +23,7 @@ from rtes.services.gateway import admission, answers
 from rtes.services.gateway.door import Door
 from rtes.services.gateway.lanes import Lanes, fullest
 from rtes.services.gateway.limits import (
-    FLOOD_NS,
+    FLOOD_S,
     NOT_OPEN,
     READ_ONLY,
     STANDS_STILL,
@@ -177,9 +177,10 @@ class GatewayCore(Outbox):
             else:
                 refusal = admission.refuse(message, Code.THROTTLED, limit, count, after_ms)
             refusals += [refusal] if refusal is not None else []
-        if not self._limits.throttled and session.over_rate(now_ns) >= FLOOD_NS:
-            self._counts.floods += 1
-            self._hang_up(session, m.Logout("over the limit of messages for 5 s"), now_ns)
+        if not self._limits.throttled and session.over_rate(count, now_ns) >= FLOOD_S * limit:
+            why = f"{FLOOD_S} s' worth of messages over the limit"
+            text = self._door.ban(session.user or session.routing_id, why, now_ns)
+            self._hang_up(session, m.Logout(text), now_ns)
 
     def _logon_request(
         self, routing_id: bytes, user: str, message: Any, now_ns: int

@@ -12,7 +12,7 @@ from rtes.common.refdata import Account
 from rtes.common.refusals import Code, explain
 from rtes.services.gateway.admission import UNREADABLE_CODES, refuse
 from rtes.services.gateway.limits import LOGON_RETRY_MS, Full, GatewayLimits
-from rtes.services.gateway.offences import UNREADABLE_MAX, Offences
+from rtes.services.gateway.offences import BAN_NS, UNREADABLE_MAX, Offences
 
 Key = str | bytes
 
@@ -51,25 +51,29 @@ class Door:
     def turn_away(
         self, key: Key, messages: Sequence[m.Inbound], rejects: list[m.Reject], now_ns: int
     ) -> TurnedAway | None:
-        """Whether the key is banned, or is from now on; all that it is told later is why."""
+        """Whether the key is banned, or is from now on; only a Logon is told so, and then why."""
         left_ms = self._offences.banned_ms(key, now_ns)
         if left_ms:
             self._ignored += len(messages) + len(rejects)
             logon = next((x for x in messages if type(x) is m.Logon), None)
-            if logon is None:
-                return TurnedAway([], False, "")
-            banned = Full(Code.BANNED, UNREADABLE_MAX, UNREADABLE_MAX, left_ms)
-            return TurnedAway([self.refuse(logon, key, banned)], True, "banned")
+            banned = Full(Code.BANNED, 0, 0, left_ms)
+            told = [] if logon is None else [self.refuse(logon, key, banned)]
+            return TurnedAway(told, True, "banned")
         if not rejects:
             return None
         self._rejects += len(rejects)
         unreadable = sum(r.reject_code in UNREADABLE_CODES for r in rejects)
         if not unreadable or not self._offences.unreadable(key, unreadable, now_ns):
             return None
-        self._bans += 1
-        text = explain(Code.BANNED, UNREADABLE_MAX, UNREADABLE_MAX)
-        self.events.warning("key banned", key=key, why=text)
+        text = self.ban(key, f"{UNREADABLE_MAX} unreadable frames within a minute", now_ns)
         return TurnedAway([m.Logout(text)], True, text)
+
+    def ban(self, key: Key, why: str, now_ns: int) -> str:
+        """Let nobody in with this key for a while; returns what to tell who is in."""
+        self._offences.ban(key, now_ns)
+        self._bans += 1
+        self.events.warning("key banned", key=key, why=why)
+        return f"{why}: log on again after {BAN_NS // 10**9} s"
 
     def strangers(
         self, key: Key, messages: Sequence[m.Inbound], rejects: list[m.Reject], now_ns: int

@@ -11,7 +11,7 @@ from rtes.services.gateway.routes import Route
 
 RETRY_MS: Final = 10  # a lane or a session empties within a few batches
 LOGON_RETRY_MS: Final = 1_000
-FLOOD_NS: Final = 5_000_000_000  # over the rate for that long ends the session
+FLOOD_S: Final = 5  # seconds' worth of messages over the rate without a pause: the key is banned
 FLOOD_PAUSE_NS: Final = 1_000_000_000  # within the rate for that long begins anew
 FAIR_ABOVE: Final = 0.5  # of a lane's window: from there on, sessions that are fair hold back
 FAIR_SHARE: Final = 0.25  # of its credit: what such a session may then have unanswered

@@ -1,4 +1,4 @@
-"""What a key has done wrong lately: unreadable frames, and talk without a session.
+"""What a key has done wrong lately: unreadable frames, talk without a session; who is banned.
 
 Invariants: memory is bounded, whatever comes; a ban ends by itself; who behaves is not in here.
 The key is the CURVE key, so a new connection does not wash anything off; where CURVE is off it
@@ -45,7 +45,7 @@ class Offences:
         return offender
 
     def unreadable(self, key: str | bytes, count: int, now_ns: int) -> bool:
-        """Count unreadable frames; True when they were too many and the key is banned."""
+        """Count unreadable frames; True when they were too many."""
         offender = self._of(key, now_ns)
         if now_ns - offender.since_ns >= MINUTE_NS:
             offender.since_ns, offender.unreadable = now_ns, 0
@@ -53,8 +53,10 @@ class Offences:
         if offender.unreadable < UNREADABLE_MAX:
             return False
         offender.unreadable = 0
-        offender.banned_until_ns = now_ns + BAN_NS
         return True
+
+    def ban(self, key: str | bytes, now_ns: int) -> None:
+        self._of(key, now_ns).banned_until_ns = now_ns + BAN_NS
 
     def banned_ms(self, key: str | bytes, now_ns: int) -> int:
         """How long the key is still banned; 0 when it is not."""

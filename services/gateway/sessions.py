@@ -33,7 +33,7 @@ class Session:
         "in_flight",
         "lanes",
         "number",
-        "over_ns",
+        "over",
         "received_ns",
         "resent_ns",
         "routing_id",
@@ -73,7 +73,7 @@ class Session:
         self.turn = 0  # its place among the account's sessions; 0: not confirmed yet
         self.settings = (0, 0)  # cancel_on_disconnect, heart_bt_int
         self.throttled_ns = 0  # when it was last over its rate
-        self.over_ns = 0  # since when it has been, without a pause
+        self.over = 0  # messages beyond it without a pause
         self.resent_ns: dict[int, int] = {}  # matcher shard -> when it last asked for reports
 
     def heard(self, now_ns: int) -> None:
@@ -117,12 +117,13 @@ class Session:
         """When take_tokens would have count."""
         return int((count - self.bucket) * 1_000 / per_s) + 1
 
-    def over_rate(self, now_ns: int) -> int:
-        """It is over its rate once more; returns for how long it has been, in nanoseconds."""
-        if not self.over_ns or now_ns - self.throttled_ns >= FLOOD_PAUSE_NS:
-            self.over_ns = now_ns
+    def over_rate(self, count: int, now_ns: int) -> int:
+        """It is over its rate by so many messages more; returns by how many without a pause."""
+        if now_ns - self.throttled_ns >= FLOOD_PAUSE_NS:
+            self.over = 0
         self.throttled_ns = now_ns
-        return now_ns - self.over_ns
+        self.over += count
+        return self.over
 
     def may_resend(self, shard: int, now_ns: int) -> bool:
         """Whether it may ask for reports again; each time costs a read of the journal."""

@@ -22,7 +22,6 @@ class Counts:
     busy: int = 0  # requests that were told to come again
     failed: int = 0  # requests refused because what is behind stands still: the exchange's fault
     reports: int = 0
-    floods: int = 0  # sessions closed for staying over their rate
 
     def refused(self, full: Full) -> None:
         """A request that was not taken. Only a lane that stands still is an error of the exchange:
@@ -40,7 +39,6 @@ class Counts:
             "rtes_orders_total.busy": self.busy,
             "rtes_orders_total.failed": self.failed,
             "rtes_reports_total": self.reports,
-            "rtes_floods_total": self.floods,
         }
 
 

@@ -16,7 +16,7 @@ from rtes.services.health.core import OWN, Key, Report, Snapshot
 from rtes.services.health.window import Gains
 
 DAY_S: Final = 86_400
-FLOODS: Final = ("rtes_floods_total", "rtes_bans_total")
+BANS: Final = "rtes_bans_total"
 FLOOD_S: Final = 300
 RESTARTS_S: Final = 900
 RESTARTS_MAX: Final = 3
@@ -30,7 +30,7 @@ class Facts:
     heard: Mapping[Key, Snapshot]
     wall_s: float
     busy: float = 0.0  # of the orders of the last minute
-    floods: float = 0.0  # sessions closed and keys banned in the last five minutes
+    bans: float = 0.0  # of the last five minutes
     restarts: Mapping[Key, int] = field(default_factory=dict)  # in the last 15 minutes
 
     def values(self, name: str, of: str = "") -> Iterator[tuple[str, float]]:
@@ -139,7 +139,7 @@ ALERTS: Final = (
     Alert("Overload", WARNING, 120, "Orders are told to come again",
           lambda facts: [f"{facts.busy:.0%}"] if facts.busy > 0.05 else []),
     Alert("Flood", WARNING, 0, "A participant sends far too much, or what cannot be read",
-          lambda facts: [f"{facts.floods:.0f} times"] if facts.floods > 0 else []),
+          lambda facts: [f"{facts.bans:.0f} times"] if facts.bans > 0 else []),
     Alert("JournalReadOnly", CRITICAL, 10, "The journal cannot grow",
           _above("rtes_read_only", 0)),
     Alert("DiskAlmostFull", WARNING, 300, "The journal's disk is almost full",
@@ -165,7 +165,7 @@ class Alerts:
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[int, float]] = {}  # by name: monotonic ns, wall s
-        self._floods = Gains(FLOODS, FLOOD_S)
+        self._bans = Gains((BANS,), FLOOD_S)
         self._starts: dict[Key, int] = {}
         self._restarts: deque[tuple[int, Key]] = deque()
 
@@ -175,13 +175,12 @@ class Alerts:
         """name, severity, state (pending or firing), since (seconds since the epoch), summary,
         where and runbook of each alert whose condition holds."""
         now_ns = report.at_ns
-        self._floods.second(heard)
+        self._bans.second(heard)
         self._note_starts(heard, now_ns)
-        floods = sum(self._floods[name] for name in FLOODS)
         restarts: dict[Key, int] = {}
         for _, key in self._restarts:
             restarts[key] = restarts.get(key, 0) + 1
-        facts = Facts(report, {**heard, **_own(report)}, wall_s, busy, floods, restarts)
+        facts = Facts(report, {**heard, **_own(report)}, wall_s, busy, self._bans[BANS], restarts)
         found = [(alert, where) for alert in ALERTS if (where := alert.holds(facts))]
         before = self._since
         self._since = {a.name: before.get(a.name, (now_ns, wall_s)) for a, _ in found}

@@ -147,7 +147,7 @@ def test_reports_are_not_read_from_disk_as_often_as_somebody_asks() -> None:
     assert edge.ask("ANN", m.ResendRequest(1)) == []  # the archive answers, which is not here
 
 
-def test_a_flood_is_throttled_and_closed_when_it_does_not_end(mesh: Mesh, peer: Peer) -> None:
+def test_a_flood_is_throttled_and_banned_when_it_does_not_end(mesh: Mesh, peer: Peer) -> None:
     """Cancels pass all the time; somebody else trades all the time."""
     flood = peer
     last = flood.last_id()
@@ -177,7 +177,11 @@ def test_a_flood_is_throttled_and_closed_when_it_does_not_end(mesh: Mesh, peer: 
     assert {t.reject_code for t in throttled} == {Code.THROTTLED}
     assert all(0 < t.retry_after_ms <= 1_000 for t in throttled)
     assert str(PER_S) in explain(Code.THROTTLED, throttled[0].limit, throttled[0].value)
-    flood.last_id()  # it may come back and behave
+    with Peer(mesh, flood.account) as again:
+        refusal = again.ask(m.Logon(flood.account))
+        assert isinstance(refusal, m.BusinessMessageReject)
+        assert refusal.reject_code == Code.BANNED
+        assert again.was_closed()
     still_trades(mesh)
 
 

@@ -138,10 +138,10 @@ def test_a_half_open_breaker_is_no_alert() -> None:
 
 def test_floods_are_shown_for_five_minutes() -> None:
     page = Page()
-    for floods in (5.0, 5.0, 6.0):
-        found = page.names(gateway={"counters": {"rtes_floods_total": floods}})
+    for bans in (5.0, 5.0, 6.0):
+        found = page.names(gateway={"counters": {"rtes_bans_total": bans}})
     assert found == {"Flood"}
-    later = [page.names(gateway={"counters": {"rtes_floods_total": 6.0}}) for _ in range(300)]
+    later = [page.names(gateway={"counters": {"rtes_bans_total": 6.0}}) for _ in range(300)]
     assert later[-2:] == [{"Flood"}, set()]
 
 
