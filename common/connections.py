@@ -26,6 +26,8 @@ FILES_RESERVED: Final = 256  # for everything that is not a participant's connec
 IDLE_NS: Final = 30_000_000_000  # a connection that has said nothing by then is closed
 LAST_WORD_NS: Final = 100_000_000  # what was sent just before the end gets this long to leave
 LOST_NS: Final = 1_000_000_000
+HANG_UP: Final = b""  # as a frame to a participant: see Connections.end
+CUT_OFF: Final = b"\xc1"  # the same, at once
 _SWEEP_NS: Final = 1_000_000_000
 _EVENT: Final = struct.Struct("=HI")  # event, value: how libzmq frames it
 
@@ -142,11 +144,17 @@ class Connections:
             self._fd_of[routing_id] = fd
             self.user_of[routing_id] = user
 
-    def end(self, routing_id: bytes) -> None:
-        """Listen to it no more, and close it after what was sent to it has had time to leave."""
-        if routing_id in self._fd_of:
-            self.ended.add(routing_id)
-        self._ending.append((time.monotonic_ns() + LAST_WORD_NS, routing_id))
+    def end(self, routing_id: bytes, at_once: bool) -> None:
+        """Listen to it no more, and close it, when not at once after what was sent to it has had
+        time to leave."""
+        fd = self._fd_of.get(routing_id)
+        if fd is None or routing_id in self.ended:
+            return
+        self.ended.add(routing_id)
+        if at_once:
+            self._close(fd)
+        else:
+            self._ending.append((time.monotonic_ns() + LAST_WORD_NS, routing_id))
 
     def end_all(self) -> None:
         """Close all there are: whoever may still connects again, and shows its key anew."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import zmq
 import zmq.auth
-from rtes.common.connections import PER_ADDRESS_MAX, SERVICES_MAX, Connections
+from rtes.common.connections import CUT_OFF, PER_ADDRESS_MAX, SERVICES_MAX, Connections
 from zmq.auth.thread import ThreadAuthenticator
 
 DRAIN_FRAMES_MAX: Final = 256
@@ -264,11 +264,11 @@ class Sockets:
         return frames
 
     def send(self, channel: int, routing_id: bytes | None, frame: bytes) -> bool:
-        """False when the peer does not take it now (full, or gone). An empty frame, which no
-        protocol here has, ends a participant's connection."""
+        """False when the peer does not take it now (full, or gone). A frame shorter than any of a
+        protocol ends a participant's connection: HANG_UP or CUT_OFF."""
         socket = self._by_channel[channel]
-        if not frame and routing_id is not None and channel in self._connections:
-            self._connections[channel].end(routing_id)
+        if len(frame) < 2 and routing_id is not None and channel in self._connections:
+            self._connections[channel].end(routing_id, at_once=frame == CUT_OFF)
             return True
         try:
             if routing_id is not None:

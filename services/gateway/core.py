@@ -31,12 +31,12 @@ from rtes.services.gateway.limits import (
     GatewayLimits,
 )  # fmt: skip
 from rtes.services.gateway.orphans import Orphans
-from rtes.services.gateway.outbox import CLIENTS, HANG_UP, Outbox
+from rtes.services.gateway.outbox import CLIENTS, Outbox
 from rtes.services.gateway.routes import ROUTES, Route
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
 from rtes.services.gateway.vitals import Condition, Counts, health_checks, vitals
 
-__all__ = ["ARCHIVE", "CLIENTS", "FEED", "HANG_UP", "RISK", "RISK_STATUS", "GatewayCore"]
+__all__ = ["ARCHIVE", "CLIENTS", "FEED", "RISK", "RISK_STATUS", "GatewayCore"]
 
 FEED: Final = 2  # channel: blocks and status of all matchers
 RISK_STATUS: Final = 3  # channel: what risk expects, answers to queries
@@ -115,7 +115,7 @@ class GatewayCore(Outbox):
         if turned is not None:
             self._tell_all(routing_id, turned.told)
             if turned.hang_up:
-                self._drop(session, routing_id, turned.why)
+                self._drop(session, routing_id, turned.why, told=bool(turned.told))
         elif session is None:
             self._stranger(routing_id, user, messages, rejects, now_ns)
         elif session.user != user:
@@ -360,17 +360,17 @@ class GatewayCore(Outbox):
     def undelivered(self, _channel: int, routing_id: bytes) -> None:
         """The client is gone or does not read: it finds everything on its return."""
         if (session := self._sessions.by_routing_id.get(routing_id)) is not None:
-            self._drop(session, routing_id, "it is gone or does not read")
+            self._drop(session, routing_id, "it is gone or does not read", told=False)
 
     def _hang_up(self, session: Session, last_word: m.Logout, now_ns: int) -> None:
         self._tell_session(session, last_word, now_ns)
-        self._drop(session, session.routing_id, last_word.text)
+        self._drop(session, session.routing_id, last_word.text, told=True)
 
-    def _drop(self, session: Session | None, routing_id: bytes, why: str) -> None:
+    def _drop(self, session: Session | None, routing_id: bytes, why: str, told: bool) -> None:
         """End a connection, and its session if it has one."""
         if session is not None:
             self.close(session, why)
-        self.outbox.append((CLIENTS, routing_id, HANG_UP))
+        self._end_connection(routing_id, told)
 
     def close(self, session: Session, why: str) -> None:
         """End a session and let the matcher cancel what it was asked to."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtes.common import messages as m
+from rtes.common.connections import CUT_OFF, HANG_UP
 from rtes.common.loop import Send
 from rtes.services.gateway.sessions import Session
 
 CLIENTS: Final = 1  # channel (ROUTER): participants
-HANG_UP: Final = b""  # an empty frame ends a participant's connection: see common/sockets.py
 
 
 class Outbox:
@@ -23,6 +23,10 @@ class Outbox:
     def _tell_all(self, routing_id: bytes, messages: Sequence[m.Outbound]) -> None:
         if messages:
             self._tell(routing_id, messages[0] if len(messages) == 1 else messages)
+
+    def _end_connection(self, routing_id: bytes, told: bool) -> None:
+        """told: it was sent why, and that is to arrive."""
+        self.outbox.append((CLIENTS, routing_id, HANG_UP if told else CUT_OFF))
 
     def _tell_session(self, session: Session, message: m.Outbound, now_ns: int) -> None:
         session.sent_ns = now_ns

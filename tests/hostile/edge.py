@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from rtes.common import messages as m
+from rtes.common.connections import CUT_OFF, HANG_UP
 from rtes.common.refdata import Account, Instrument, Limits
 from rtes.services.gateway import core as gateway
 from rtes.services.gateway.door import account_finder
@@ -115,7 +116,7 @@ class Edge:
         self.frames_out += 1
         if not self._keep:
             return
-        if frame:
+        if frame not in (HANG_UP, CUT_OFF):
             self.told.setdefault(routing_id, []).extend(unpacked(frame))
         else:
             self.hung_up.append(routing_id)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rtes.common import messages as m
+from rtes.common.connections import CUT_OFF, HANG_UP
 from rtes.common.refusals import Code
 from rtes.services.gateway.limits import GatewayLimits
 
@@ -43,7 +44,7 @@ class FuzzEdge(Edge):
         return self.gateway._sessions.by_routing_id
 
     def _tell(self, routing_id: bytes, frame: bytes) -> None:
-        if not frame:
+        if frame in (HANG_UP, CUT_OFF):
             self.ended.add(routing_id)
             return
         for message in unpacked(frame):
