@@ -114,9 +114,13 @@ class Sockets:
         address: str,
         curve: CurveServer | None = None,
         outbound_frames_max: int = HWM_FRAMES,
+        tell_wanted: bool = False,
     ) -> None:
-        """A subscriber with outbound_frames_max waiting for it misses what comes then."""
-        socket = self._add(channel, zmq.PUB, False, outbound_frames_max)
+        """A subscriber with outbound_frames_max waiting for it misses what comes then. With
+        tell_wanted, frames say what begins (first byte 1) and ceases (0) to be wanted by any
+        subscriber: all topics that start with the rest."""
+        kind = zmq.XPUB if tell_wanted else zmq.PUB
+        socket = self._add(channel, kind, tell_wanted, outbound_frames_max)
         if address.startswith("tcp://"):
             self._face_outside(channel, socket, _per_address_max(curve), close_silent=False)
         self._secure(channel, socket, curve)

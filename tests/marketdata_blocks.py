@@ -34,7 +34,10 @@ class Sequencer:
 
 
 def new_core() -> MarketDataCore:
-    return MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS)
+    """Somebody wants all of it."""
+    core = MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS)
+    core.wanted(b"", True, START_NS)
+    return core
 
 
 def order(

@@ -40,7 +40,8 @@ def main() -> int:
     curve = start.curve_server()
     sockets = start.sockets()
     exchange = config.listening("marketdata", shard)
-    sockets.publish(shell.PUBLISH, exchange.market_data_endpoint, curve, SUBSCRIBER_FRAMES_MAX)
+    endpoint = exchange.market_data_endpoint
+    sockets.publish(shell.PUBLISH, endpoint, curve, SUBSCRIBER_FRAMES_MAX, tell_wanted=True)
     sockets.router(shell.REQUESTS, exchange.snapshots_endpoint, curve, ANSWER_FRAMES_MAX)
     start.try_door(exchange.market_data_endpoint, curve, zmq.SUB)
     start.try_door(exchange.snapshots_endpoint, curve, zmq.DEALER)

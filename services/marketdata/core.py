@@ -2,8 +2,9 @@
 
 Invariants: every block is executed again and must come out as the matcher told it, else the
 process stops before it publishes; numbers follow from the blocks alone, so a restarted publisher
-goes on where it was; a subscriber can slow neither the matcher nor another subscriber. What flush
-returns while the feed is being caught up is history: throw it away.
+goes on where it was; a topic that nobody has wanted for a while has numbers, but no messages; a
+subscriber can slow neither the matcher nor another subscriber. What flush returns while the feed
+is being caught up is history: throw it away.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,7 @@ from rtes.services.matcher.reporter import Event
 Publication = tuple[bytes, bytes]  # topic, frame
 UNKNOWN_SYMBOL: Final = "0"  # MDReqRejReason (281)
 MALFORMED: Final = "Z"
+OFFER_NS: Final = 10_000_000_000  # longer than a lost connection takes to be made again
 _NEVER_NS: Final = 2**63 - 1
 
 
@@ -48,12 +50,47 @@ class MarketDataCore:
             for symbol, market in self._markets.items()
             for channel in Channel
         }
-        self._sent_ns = dict.fromkeys(self._topics, 0)  # by topic, longest silent first
+        self._sent_ns: dict[bytes, int] = {}  # by topic that is told, longest silent first
+        self._wanted = dict.fromkeys(self._topics, 0)  # subscriptions that have it
+        self._offered_ns: dict[bytes, int] = {}  # told until then, wanted or not
         self._moved: dict[str, Market] = {}  # by the block being executed
         self._touched: dict[str, Market] = {}  # have something to publish
         self._conflating: dict[str, Market] = {}  # top changed since it was last told there
         self._conflated_ns = 0
         self._outbox: list[Publication] = []
+
+    def wanted(self, beginning: bytes, begins: bool, now_ns: int) -> None:
+        """The first subscriber begins, or the last ceases, to want all topics that start so."""
+        for topic in self._topics:
+            if topic.startswith(beginning):
+                self._wanted[topic] += 1 if begins else -1
+                self._offer(topic, now_ns)
+
+    def offer(self, now_ns: int) -> None:
+        """Tell all topics for a while: who wants them may not have said so yet."""
+        for topic in self._topics:
+            self._offer(topic, now_ns)
+
+    def _offer(self, topic: bytes, now_ns: int) -> None:
+        """Who has just lost its connection, or will ask for a snapshot first, misses nothing."""
+        self._offered_ns[topic] = now_ns + OFFER_NS
+        if topic not in self._sent_ns:
+            self._sent_ns[topic] = now_ns
+            self._tell(topic, True)
+
+    def _rest(self, now_ns: int) -> None:
+        """Stop to tell what nobody has wanted for a while."""
+        due = [topic for topic, until_ns in self._offered_ns.items() if until_ns <= now_ns]
+        for topic in due:
+            del self._offered_ns[topic]
+            if self._wanted[topic] <= 0:
+                del self._sent_ns[topic]
+                self._tell(topic, False)
+
+    def _tell(self, topic: bytes, told: bool) -> None:
+        channel, market = self._topics[topic]
+        if channel is not Channel.CONFLATED:
+            market.streams[channel].tell(told)
 
     def state(self) -> dict[str, Any]:
         """Besides the engine's: what the publisher itself must go on with."""
@@ -77,7 +114,7 @@ class MarketDataCore:
         self._replica.execute(block, self._executed)
         last_ns = block.time_ns + block.commands - 1
         for symbol, market in self._moved.items():
-            if market.refresh(last_ns):
+            if market.refresh(last_ns) and market.conflated_topic in self._sent_ns:
                 self._conflating[symbol] = market
         self._touched.update(self._moved)
         self._moved.clear()
@@ -122,14 +159,6 @@ class MarketDataCore:
         outbox, self._outbox = self._outbox, []
         return outbox
 
-    def discard(self) -> None:
-        """Instead of flush, for a replica that publishes nothing: of messages it only needs the
-        numbers, and to keep them for retransmission would be most of its memory."""
-        for market in self._touched.values():
-            for stream in market.streams.values():
-                stream.discard()
-        self._touched.clear()
-
     def _publish(self, topic: bytes, frame: bytes, now_ns: int) -> None:
         self._outbox.append((topic, frame))
         del self._sent_ns[topic]
@@ -145,10 +174,13 @@ class MarketDataCore:
 
     def tick(self, now_ns: int) -> None:
         """Conflated tops and heartbeats that are due; the next flush returns them."""
+        if self._offered_ns:
+            self._rest(now_ns)
         if self._conflating and now_ns - self._conflated_ns >= CONFLATION_INTERVAL_NS:
             self._conflated_ns = now_ns
-            for symbol, market in self._conflating.items():
-                self._publish(topic_of(Channel.CONFLATED, symbol), market.conflated(), now_ns)
+            for market in self._conflating.values():
+                if market.conflated_topic in self._sent_ns:
+                    self._publish(market.conflated_topic, market.conflated(), now_ns)
             self._conflating.clear()
         while now_ns - self._silent_since_ns() >= HEARTBEAT_INTERVAL_NS:
             topic = next(iter(self._sent_ns))

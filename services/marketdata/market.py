@@ -8,7 +8,7 @@ levels and top of book per block, as the replica's book has them then.
 from typing import Any, Final
 
 from rtes.common.enums import Channel, SecurityTradingStatus, Side
-from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, encode
+from rtes.common.marketdata import DEPTH_LEVELS, TAG_OF, encode, topic_of
 from rtes.services.marketdata.replica import (
     R_EXEC_TYPE,
     R_LAST_PX,
@@ -32,6 +32,7 @@ class Market:
 
     def __init__(self, book: Book) -> None:
         self.symbol = symbol = book.symbol
+        self.conflated_topic = topic_of(Channel.CONFLATED, symbol)
         self._book = book
         numbered = (c for c in Channel if c is not Channel.CONFLATED)
         self.streams = {channel: Stream(channel, symbol) for channel in numbered}
@@ -52,11 +53,11 @@ class Market:
             # each trade is in two reports; the incoming order's tells it
             if report[R_EXEC_TYPE] == TRADE and report[R_LIQUIDITY] == REMOVED:
                 price, qty, side = report[R_LAST_PX], report[R_LAST_QTY], report[R_SIDE]
-                trade = (price, qty, side, report[R_TRD_MATCH_ID], time_ns)
-                self._trades.add(trade)
-                self._last_trade = [trade]
+                trade = (price, qty, side, report[R_TRD_MATCH_ID])
+                self._trades.add(trade, time_ns)
+                self._last_trade = [(*trade, time_ns)]
         for change in self._orders.update(events):
-            self._changes.add((*change, time_ns))
+            self._changes.add(change, time_ns)
             if self._in_depth(change[1], change[3]):
                 self._stale.add(change[1])
 
@@ -71,7 +72,7 @@ class Market:
     def trading_status(self, status: SecurityTradingStatus, time_ns: int) -> None:
         """Trading was halted or resumed."""
         self._status = (status, time_ns)
-        self.streams[Channel.STATUS].add(self._status)
+        self.streams[Channel.STATUS].add((status,), time_ns)
 
     def refresh(self, time_ns: int) -> bool:
         """Tell how levels and top differ from what was told last; True when the top does."""
@@ -85,13 +86,13 @@ class Market:
                 before, told = told, self._book.depth(side, DEPTH_LEVELS)
                 self._depth[entry] = told
                 for action, position, level in level_changes(before, told, sign):
-                    self._levels.add((action, entry, position, *level, time_ns))
+                    self._levels.add((action, entry, position, *level), time_ns)
             best += told[0] if told else NO_LEVEL
         self._stale.clear()
         if tuple(best) == self._top[:-1]:
             return False
         self._top = (*best, time_ns)
-        self.streams[Channel.TOP].add(self._top)
+        self.streams[Channel.TOP].add(tuple(best), time_ns)
         return True
 
     def restart(self, epoch: int) -> None:

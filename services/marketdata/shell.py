@@ -13,8 +13,9 @@ from rtes.services.marketdata.core import MarketDataCore
 
 FEED: Final = 1  # channel: blocks and status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): snapshots and retransmission
-PUBLISH: Final = 3  # channel (PUB): topic, message
+PUBLISH: Final = 3  # channel (XPUB): topic, message; what subscribers want comes in
 REPLAY: Final = 4  # channel: the archive
+CEASES, BEGINS = b"\0", b"\1"  # to be wanted: the first byte of what comes on PUBLISH
 
 
 class MarketDataShell:
@@ -41,6 +42,11 @@ class MarketDataShell:
                 for answer in self._core.handle_request(payload):
                     self.outbox.append((REQUESTS, routing_id, answer))
             return
+        if channel == PUBLISH:
+            for frame in frames:
+                if frame[:1] in (CEASES, BEGINS):
+                    self._core.wanted(frame[1:], frame[:1] == BEGINS, now_ns)
+            return
         for frame in frames:
             for block in self._followers.take(frame)[0]:
                 self._core.handle_block(block, now_ns)
@@ -48,6 +54,8 @@ class MarketDataShell:
                     self._took.observe(wall_ns - block.time_ns, block.commands)
 
     def flush(self, now_ns: int, _wall_ns: int) -> None:
+        if not self._live:  # subscribers of the publisher before are about to come back
+            self._core.offer(now_ns)
         publications = self._core.flush(now_ns)
         self._live = self._live or self._followers.caught_up
         for topic, payload in publications if self._live else ():  # no history as if it were news

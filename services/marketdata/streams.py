@@ -1,8 +1,8 @@
 """One channel of one symbol: numbers its messages and keeps them for retransmission. Pure.
 
-Invariants: rpt_seq is gapless and starts at 1 in each epoch; the last RETRANSMIT_MESSAGES_MAX
-messages of the epoch are kept, in the frames that were published. A snapshot is made once, however
-many subscribers ask for it, until the next message.
+Invariants: rpt_seq is gapless and starts at 1 in each epoch; while the stream is told, the last
+RETRANSMIT_MESSAGES_MAX messages of the epoch are kept, in the frames that were published, else
+messages are only counted. A snapshot is made once, however many ask for it, until the next message.
 """
 
 from collections import deque
@@ -26,8 +26,8 @@ class Stream:
     """Numbered messages of one topic."""
 
     __slots__ = (
-        "_kept", "_kept_count", "_snapshot", "_tag", "_unsent", "channel", "epoch", "rpt_seq",
-        "symbol", "topic",
+        "_kept", "_kept_count", "_snapshot", "_tag", "_told", "_unsent", "channel", "epoch",
+        "rpt_seq", "symbol", "topic",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, symbol: str) -> None:
@@ -37,27 +37,39 @@ class Stream:
         self.epoch = 0
         self.rpt_seq = 0
         self._tag = TAG_OF[channel]
+        self._told = False
         self._unsent: list[Message] = []
         self._kept: deque[tuple[int, bytes]] = deque()  # messages in a frame, the frame
         self._kept_count = 0
         self._snapshot: list[bytes] | None = None
 
+    def tell(self, told: bool) -> None:
+        """Whether somebody may want its messages from here on."""
+        self._told = told
+        self._unsent = []
+        self._forget()
+
     def restart(self, epoch: int) -> None:
         """A new epoch: numbers start again and older messages are void."""
         self.epoch = epoch
         self.rpt_seq = 0
+        self._forget()
+        self._snapshot = None
+
+    def _forget(self) -> None:
         self._kept.clear()
         self._kept_count = 0
-        self._snapshot = None
 
-    def add(self, fields: tuple[Any, ...]) -> None:
-        """The next message; fields are those after symbol."""
+    def add(self, fields: tuple[Any, ...], time_ns: int) -> None:
+        """The next message; fields are those between symbol and time."""
         self.rpt_seq = rpt_seq = self.rpt_seq + 1
-        self._unsent.append((self._tag, self.epoch, rpt_seq, self.symbol, *fields))
         self._snapshot = None
+        if self._told:
+            self._unsent.append((self._tag, self.epoch, rpt_seq, self.symbol, *fields, time_ns))
 
     def take(self) -> bytes | None:
-        """One frame of what was added and not yet taken; None when nothing was."""
+        """One frame of what was added and not yet taken; None when nothing was, or nobody may want
+        it."""
         unsent = self._unsent
         if not unsent:
             return None
@@ -69,10 +81,6 @@ class Stream:
         while self._kept_count - kept[0][0] >= RETRANSMIT_MESSAGES_MAX:
             self._kept_count -= kept.popleft()[0]
         return frame
-
-    def discard(self) -> None:
-        """Instead of take: what was added counts, but is neither published nor kept."""
-        self._unsent = []
 
     def heartbeat(self) -> bytes:
         """The frame that tells the last rpt_seq."""

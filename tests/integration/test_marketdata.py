@@ -155,3 +155,27 @@ def test_subscriber_that_sleeps_misses_messages_and_recovers(
             assert book.gaps > 0
             assert any(isinstance(event, SnapshotFullRefresh) for event in events)
             assert book.bids == sequencer.engine.books["AAPL"].depth("1", 10)
+
+
+@pytest.mark.mesh
+def test_what_nobody_wants_is_not_published_and_who_comes_finds_it(
+    mesh: Mesh, client: Client
+) -> None:
+    def published() -> float:
+        mesh.hear(1_000)
+        return float(mesh.vitals["marketdata"]["counters"]["rtes_market_data_messages_total"])
+
+    def is_quiet() -> bool:
+        before = published()
+        client.buy("AAPL", 1, PX - 9)
+        return published() == before == published()
+
+    deadline = time.monotonic() + 60
+    while not is_quiet():
+        assert time.monotonic() < deadline, "it tells nobody what happens"
+    with client.market_data(["AAPL"], CHANNELS) as feed:
+        book = feed.books["AAPL"]
+        polled(feed, lambda: not feed.stale)
+        client.buy("AAPL", 1, PX - 8)
+        polled(feed, lambda: bool(book.bids) and book.bids[0] == (PX - 8, 1, 1))
+        assert book.gaps == 0

@@ -24,9 +24,10 @@ from rtes.common.marketdata import (
     encode,
 )
 from rtes.common.records import Command
-from rtes.services.marketdata.core import MarketDataCore
+from rtes.services.marketdata.core import OFFER_NS, MarketDataCore
+from rtes.services.matcher.engine import Engine
 
-from tests.marketdata_blocks import START_NS, Sequencer, new_core, order
+from tests.marketdata_blocks import INSTRUMENTS, START_NS, Sequencer, new_core, order
 
 BID, OFFER = MdEntryType.BID, MdEntryType.OFFER
 NEW, CHANGE, DELETE = MdUpdateAction
@@ -39,8 +40,6 @@ class Exchange:
     def __init__(self) -> None:
         self.sequencer = Sequencer()
         self.core = new_core()
-        self.core.tick(START_NS)  # all topics said hello
-        self.core.flush(START_NS)
 
     def told(self, *commands: Command) -> dict[str, list[Any]]:
         """Execute commands as one block: messages by topic."""
@@ -242,12 +241,41 @@ def test_what_is_no_longer_kept_is_answered_by_a_snapshot(exchange: Exchange) ->
     assert [h.first_report for h in heads] == list(range(0, count, 1024))
 
 
-def test_what_is_discarded_counts_and_is_not_kept(exchange: Exchange) -> None:
-    exchange.core.handle_block(exchange.sequencer.block([order(1, 1, BUY, 1, 1)]), START_NS)
-    exchange.core.discard()
-    assert exchange.told(order(1, 2, BUY, 1, 2))["orders.AAPL"][0].rpt_seq == 2
-    answer = ask(exchange.core, ApplicationMessageRequest("AAPL", Channel.ORDERS, 1, 1))
-    assert isinstance(answer[0], SnapshotFullRefresh)
+def test_what_nobody_has_wanted_for_a_while_is_only_counted(exchange: Exchange) -> None:
+    core, now_ns = exchange.core, START_NS
+    for beginning in (b"orders.AAPL", b"conflated."):
+        core.wanted(beginning, True, now_ns)
+    core.wanted(b"", False, now_ns)
+    core.tick(now_ns + OFFER_NS - 1)
+    assert "top.AAPL" in exchange.told(order(1, 1, BUY, 1, 1))  # who lost its connection
+    now_ns += OFFER_NS
+    core.tick(now_ns)
+    exchange.published(now_ns)
+    assert set(exchange.told(order(1, 2, BUY, 1, 2))) == {"orders.AAPL"}
+    core.tick(now_ns + CONFLATION_INTERVAL_NS)
+    assert set(exchange.published(now_ns)) == {"conflated.AAPL"}
+    core.wanted(b"top.AAPL", True, now_ns)
+    assert exchange.told(order(1, 3, BUY, 1, 3))["top.AAPL"][0].rpt_seq == 3
+    again = ask(core, ApplicationMessageRequest("AAPL", Channel.TOP, 1, 3))
+    assert [m.rpt_seq for m in again] == [3]
+    (head, top) = ask(core, ApplicationMessageRequest("AAPL", Channel.TOP, 1, 2))
+    assert isinstance(head, SnapshotFullRefresh)
+    assert (head.rpt_seq, top.bid_px) == (3, 3)
+
+
+def test_a_new_publisher_offers_everything_for_a_while() -> None:
+    core, sequencer = MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS), Sequencer()
+    core.handle_block(sequencer.block([order(1, 1, BUY, 1, 1)]), START_NS)
+    assert core.flush(START_NS) == []
+    core.offer(START_NS)
+    core.handle_block(sequencer.block([order(1, 2, BUY, 1, 2)]), START_NS)
+    assert {t for t, _ in core.flush(START_NS)} == {b"top.AAPL", b"depth.AAPL", b"orders.AAPL"}
+    again = ask(core, ApplicationMessageRequest("AAPL", Channel.TOP, 1, 2))
+    assert [m.rpt_seq for m in again] == [2]
+    core.tick(START_NS + OFFER_NS)
+    core.flush(START_NS + OFFER_NS)
+    core.handle_block(sequencer.block([order(1, 3, BUY, 1, 3)]), START_NS)
+    assert core.flush(START_NS) == []
 
 
 @pytest.mark.parametrize(
