@@ -228,7 +228,7 @@ def disk(mesh: Mesh) -> Break:
 
 def flood(mesh: Mesh) -> Break:
     """One participant at ten times its limit."""
-    flooder = Flood(mesh, FLOOD_PER_S, 1)
+    flooder = Flood(mesh, "BOT01", FLOOD_PER_S, 1)
     return Break(
         f"one participant sends {FLOOD_PER_S:,} orders a second, ten times its limit",
         flooder.__enter__, flooder.__exit__, "Flood",

@@ -1,10 +1,10 @@
 """Market data: what the publisher sends on each topic, and the snapshot and retransmission service.
 
 Topics are `<channel>.<symbol>`; a frame after its topic is a batch: a msgpack array of flat
-messages. Each carries the matcher's epoch and a rpt_seq that is gapless per symbol and channel and
-starts at 1 in each epoch; the same block gives the same messages from every publisher. Stops,
-hidden quantity and accounts are invisible. Subscribe, then ask for a snapshot (MarketDataRequest),
-then apply what has a higher rpt_seq; after a gap ask for the missing (ApplicationMessageRequest).
+messages. Each carries the matcher's epoch and a rpt_seq, gapless per symbol and channel from 1 in
+each epoch; the same block gives the same messages from every publisher, but none on a topic that
+nobody wants. Stops, hidden quantity and accounts are invisible. Subscribe, then ask for a snapshot
+(MarketDataRequest), then apply what has a higher rpt_seq; after a gap ask for the missing.
 """
 
 from typing import Annotated, Final
