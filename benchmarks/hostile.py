@@ -3,10 +3,9 @@
     python -m benchmarks.hostile [--flood-per-s N] [--limit-per-s N] [--quick] [--json]
 
 One exchange with a limit of messages per session; its participants send at a fixed rate, over
-CURVE, from this machine. In interleaved rounds nobody else sends; one more sends as much as it may;
-or it floods with a multiple of that. Both under SCHED_IDLE, so that their own work takes little
-from the others. What is over the limit should cost the others nothing: in half a second at ten
-times the limit, and for the rest of a run the flooder, banned, goes on trying.
+CURVE. In interleaved rounds nobody else sends; one more sends as much as it may; or it floods with
+ten times that, is banned after half a second, and goes on trying. Both under SCHED_IDLE, so that
+their own work takes little from the others, whom it should cost nothing.
 """
 
 import json
