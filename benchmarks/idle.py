@@ -10,6 +10,7 @@ once, so only the sum of PSS is what the exchange takes from the machine.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,7 @@ def measure(exchange: Exchange, seconds: float, quiet: bool) -> list[dict[str, A
 @click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object, nothing else")
 def main(seconds: float, as_json: bool) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else supervisord would stay
     where = environment()
     with tempfile.TemporaryDirectory() as home, Exchange(Path(home)) as exchange:
         rows = measure(exchange, seconds, as_json)

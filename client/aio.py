@@ -87,7 +87,8 @@ class AsyncClient:
         try:
             await self._until(lambda: session.logged_on or session.refused is not None, "logon")
         except TimedOut:
-            raise NotConnected(self._connection.no_answer(self._timeout_s)) from None
+            text = self._connection.no_answer(self._timeout_s, session.silent)
+            raise NotConnected(text) from None
         if session.refused is not None:
             refused = session.refused
             raise Rejected(refused.reject_code, refused.limit, refused.value)

@@ -34,11 +34,24 @@ _QTY: Final = click.IntRange(1, 10**12)
 _T = TypeVar("_T")
 
 
+class Amounts(click.Command):
+    """Takes a negative number for one that is too low, not for an option it does not know."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        low = next((a for a in args if a[:1] == "-" and a[1:2].isdigit()), None)
+        if low is not None:
+            raise click.UsageError(f"{low} is below zero; quantities and prices are above it", ctx)
+        return super().parse_args(ctx, args)
+
+
 @click.group()
 def order() -> None:
     """Send an order.
 
     Without --price it is a market order; --stop makes it a stop order."""
+
+
+order.command_class = Amounts
 
 
 def _terms(function: Callable[..., None]) -> Callable[..., None]:

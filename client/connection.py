@@ -5,6 +5,7 @@ though, so the socket's monitor is asked. Frames wait in the session, not in the
 is handed over goes to a live connection or is lost with it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import zmq
@@ -77,9 +78,11 @@ class Connection:
         self._monitor = self.socket.get_monitor_socket(_WATCHED)
         self.socket.connect(endpoint)  # only now: a refused key is told once, and at once
 
-    def no_answer(self, timeout_s: float) -> str:
-        """What to tell the user of a logon without an answer."""
+    def no_answer(self, timeout_s: float, silent: Sequence[int]) -> str:
+        """What to tell the user of a logon without an answer; silent: of these matcher shards."""
         trouble = self._trouble or "is the exchange ready? See `rtes status`"
+        if silent:
+            trouble = f"matcher shard {', '.join(map(str, silent))} is silent. See `rtes status`"
         return f"no answer from {self.endpoint} within {timeout_s:g} s: {trouble}"
 
     def was_lost(self) -> bool:

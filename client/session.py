@@ -78,6 +78,7 @@ class Session:
             m.Logon(account, m.PROTOCOL_VERSION, heart_bt_int, cancel_on_disconnect)
         )
         self._heart_bt_ns = heart_bt_int * S_NS
+        self._shards = 0  # of the matcher, as far as is known
         self._last_cl_ord_id = 0
         self._last_question = 0
         self._logon_ns = 0  # when the last logon was sent
@@ -118,6 +119,11 @@ class Session:
     def room(self) -> int:
         """How many requests may still be sent before answers must come."""
         return CREDIT - len(self.unanswered)
+
+    @property
+    def silent(self) -> list[int]:
+        """Matcher shards that have never answered a logon, though another has."""
+        return [shard for shard in range(self._shards) if shard not in self.streams]
 
     def send(self, messages: Sequence[m.Inbound], now_ns: int) -> None:
         """Queue requests as one frame and remember them until they are answered.
@@ -190,13 +196,14 @@ class Session:
         """A new process waits for all shards, to begin above the ids that older sessions used in
         any of them; later on it knows its own, and goes on with the shards that answer."""
         self._last_cl_ord_id = max(self._last_cl_ord_id, message.last_cl_ord_id)
+        self._shards = message.no_appl_ids
         stream = self.streams.get(message.appl_id)
         if stream is None:  # a new process: it follows from here on
             stream = self.streams[message.appl_id] = Stream(message.appl_last_seq_num)
         stream.head = max(stream.head, message.appl_last_seq_num)
         if stream.last_seq_num < stream.head:
             self._ask(message.appl_id, stream, now_ns)
-        if not self.logged_on and len(self.streams) >= message.no_appl_ids:
+        if not self.logged_on and not self.silent:
             self.logged_on = True
             self._again.update(self.unanswered)
             self._put_batches([*self._questions.values(), *self.unanswered.values()], now_ns)

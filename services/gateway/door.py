@@ -65,8 +65,8 @@ class Door:
         unreadable = sum(r.reject_code in UNREADABLE_CODES for r in rejects)
         if not unreadable or not self._offences.unreadable(key, unreadable, now_ns):
             return None
-        text = self.ban(key, f"{UNREADABLE_MAX} unreadable frames within a minute", now_ns)
-        return TurnedAway([m.Logout(text)], True, text)
+        why = f"{UNREADABLE_MAX} unreadable frames within a minute"
+        return TurnedAway([m.Logout(self.ban(key, why, now_ns))], True, why)
 
     def ban(self, key: Key, why: str, now_ns: int) -> str:
         """Let nobody in with this key for a while; returns what to tell who is in."""

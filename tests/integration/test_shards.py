@@ -138,6 +138,17 @@ def test_a_shard_dies_and_all_goes_on(
     assert buyer.cancel_all() == 3
 
 
+def test_who_logs_on_anew_waits_for_every_shard(mesh: Mesh) -> None:
+    """Or it might use an id that one of them has seen; it is told which does not answer."""
+    mesh.kill("matcher1")
+    try:
+        with pytest.raises(NotConnected, match="matcher shard 1 is silent"):
+            Client.connect(SELLER, config=mesh.config, timeout_s=2.0)
+    finally:
+        mesh.start("matcher1")
+        mesh.wait_ready()
+
+
 def test_keys_and_the_gateways_endpoint_are_enough(
     mesh: Mesh, seller: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

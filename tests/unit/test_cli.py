@@ -182,6 +182,8 @@ class TestWrongUse:
             ("order hold AAPL 1", "No such command 'hold'"),
             ("order buy AAPL", "Missing argument 'QTY'"),
             ("order buy AAPL 0", "0 is not in the range"),
+            ("order buy AAPL -5 590", "-5 is below zero; quantities and prices are above it"),
+            ("order sell AAPL 5 -590.5", "-590.5 is below zero"),
             ("order buy AAPL 1 abc", "'abc' is not a price; write it like 585.25"),
             ("order buy AAPL 1 nan", "'nan' is not a price above zero"),
             ("order buy AAPL 1 1e999999", "has more than 20 digits"),

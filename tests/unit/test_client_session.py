@@ -41,7 +41,7 @@ def test_ids_begin_above_the_last_of_any_shard() -> None:
     session = Session("DEMO1")
     session.logon(T0)
     tell(session, reply(last_id=7, shards=2))
-    assert not session.logged_on
+    assert (session.logged_on, session.silent) == (False, [1])
     tell(session, reply(last_id=9, shard=1, shards=2))
     assert session.logged_on
     assert session.next_id() == 10
