@@ -90,7 +90,7 @@ def test_a_market_comes_up_survives_and_ends_clean(mesh: Mesh, feed: MarketData)
 
 def test_the_exchange_may_come_later_and_a_run_may_be_short(mesh: Mesh, feed: MarketData) -> None:
     mesh.kill("gateway")
-    bots = start(mesh, *FAST, "--duration", "7", "--json")
+    bots = start(mesh, *FAST, "--duration", "14", "--json")  # some of it for the gateway's start
     try:
         assert bots.stderr is not None
         assert "waiting for the exchange" in bots.stderr.readline()
@@ -99,7 +99,7 @@ def test_the_exchange_may_come_later_and_a_run_may_be_short(mesh: Mesh, feed: Ma
         mesh.start("gateway")
         mesh.wait_ready()
         wait_for_trades(feed, 1)
-        output, log = bots.communicate(timeout=20)
+        output, log = bots.communicate(timeout=30)
     finally:
         bots.kill()
     assert '"bots": 4' in output
