@@ -51,7 +51,7 @@ class Door:
     def turn_away(
         self, key: Key, messages: Sequence[m.Inbound], rejects: list[m.Reject], now_ns: int
     ) -> TurnedAway | None:
-        """Whether the key is banned, or is from now on; only a Logon is told so, and then why."""
+        """Whether the key is banned, of which only a Logon is told, or is from now on."""
         left_ms = self._offences.banned_ms(key, now_ns)
         if left_ms:
             self._ignored += len(messages) + len(rejects)

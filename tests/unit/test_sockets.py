@@ -1,11 +1,16 @@
-"""Sockets of services where nobody reads."""
+"""Sockets of services: where nobody reads, and whom nobody hears any more."""
 
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import zmq
+from rtes.client import testing
+from rtes.common.connections import CUT_OFF, HANG_UP
 from rtes.common.loop import HEALTH_CHANNEL
 from rtes.common.service import REPORTS_MAX, Boot
+from rtes.common.sockets import Sockets
 
 
 def test_reports_to_a_health_that_is_not_there_do_not_pile_up(tmp_path: Path) -> None:
@@ -15,3 +20,30 @@ def test_reports_to_a_health_that_is_not_there_do_not_pile_up(tmp_path: Path) ->
     taken = [sockets.send(HEALTH_CHANNEL, None, b"report") for _ in range(3 * REPORTS_MAX)]
     assert taken == [True] * REPORTS_MAX + [False] * 2 * REPORTS_MAX
     sockets.close()
+
+
+@pytest.mark.parametrize(("end", "closed"), [(HANG_UP, 0), (CUT_OFF, 1)])
+def test_a_connection_that_is_being_ended_is_not_listened_to(end: bytes, closed: int) -> None:
+    """What is cut off is closed at once, else what was sent to it has time to leave."""
+    port = testing.free_port()
+    sockets, context = Sockets(), zmq.Context()
+    sockets.router(1, f"tcp://127.0.0.1:{port}")
+    with context.socket(zmq.DEALER) as peer:
+        peer.setsockopt(zmq.LINGER, 0)
+        peer.connect(f"tcp://127.0.0.1:{port}")
+        for _ in range(3):
+            peer.send(b"frame")
+        while 1 not in sockets.wait(1_000):
+            pass
+        frames = sockets.receive(1)[:1]
+        sockets.send(1, frames[0][0], end)
+        assert sockets._connections[1].closed == closed
+        for _ in range(3):
+            peer.send(b"frame")
+            sockets.wait(10)
+            frames += sockets.receive(1)
+    ids = [routing_id for routing_id, _, _ in frames]
+    assert ids.count(ids[0]) == 1
+    sockets.close()
+    context.term()
+    testing.release_offset(port - 10_000)
