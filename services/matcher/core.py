@@ -35,6 +35,7 @@ COMMANDS: Final = 1  # channel: groups from risk
 FEED: Final = 2  # channel: blocks and status to everyone
 OWN_LANE: Final = 65_535  # commands of the matcher's own clock
 STATUS_INTERVAL_NS: Final = 200_000_000
+STATUS_BUSY_NS: Final = 5_000_000  # risk holds what it sent until a status says that it came
 OPEN_ORDERS_MANY: Final = 1_000_000
 NEW_RISK: Final = ("D", "G")  # what is not taken while the disk is full
 
@@ -106,9 +107,10 @@ class MatcherCore:
             except struct.error:
                 self._counters["rtes_frames_bad_total"] += 1
                 continue
-            if self._links.accept(stamp) is link.Verdict.TAKE:
+            taken = self._links.accept(stamp) is link.Verdict.TAKE
+            if taken:
                 self._frames.append(payload)
-            self._status_due = True
+            self._status_due |= not taken or stamp.n == 0  # a new risk waits to be known
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         expiry_ns = self._engine.next_expiry_ns
@@ -120,6 +122,7 @@ class MatcherCore:
             if self.read_only or self._poisoned:
                 frames = [self._judged(frame) for frame in frames]
             self._seal(frames, wall_ns)
+            self._status_due |= now_ns - self._status_ns >= STATUS_BUSY_NS
         if self._status_due:
             self._send_status(now_ns)
 

@@ -101,7 +101,7 @@ def _lanes_have_no_holes(world: World, shard: int) -> Iterator[str]:
 
 def _older_sessions_are_not_heard(world: World, shard: int) -> Iterator[str]:
     """Once a shard knows of a session, it executes nothing that came by a gateway which has had
-    no newer one."""
+    no newer one. What came before and comes again, to a restarted matcher, is only answered."""
     last_turn: dict[tuple[int, int], int] = {}  # account, gateway -> turn, as the home shards gave
     for m in range(world.size.matchers):
         for block in world.blocks(m):
@@ -109,6 +109,7 @@ def _older_sessions_are_not_heard(world: World, shard: int) -> Iterator[str]:
                 if home_shard(notice[1], world.size.matchers) == m:
                     last_turn[notice[1], notice[2]] = notice[4]
     newest: dict[int, int] = {}  # account -> turn
+    known: set[tuple[int, int]] = set()  # account, cl_ord_id
     for block in world.blocks(shard):
         seq = block.first_seq
         for lane, _epoch, _link_no, _n, commands, verdicts in block.groups:
@@ -117,10 +118,11 @@ def _older_sessions_are_not_heard(world: World, shard: int) -> Iterator[str]:
                 account, turn = command[C_ACCOUNT], newest.get(command[C_ACCOUNT], 0)
                 if command[C_TYPE] == CMD_LOGON:
                     newest[account] = max(turn, command[A_TURN] or seq)
-                elif i in passed_over or not command[C_CL_ORD_ID]:
-                    pass
-                elif last_turn.get((account, gateway_of(lane)), 0) < turn:
-                    yield f"an older session: account {account} {command} by lane {lane}"
+                elif command[C_CL_ORD_ID] and i not in passed_over:
+                    key = account, command[C_CL_ORD_ID]
+                    if key not in known and last_turn.get((account, gateway_of(lane)), 0) < turn:
+                        yield f"an older session: account {account} {command} by lane {lane}"
+                    known.add(key)
                 seq += 1
 
 
