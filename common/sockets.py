@@ -5,10 +5,11 @@ block; a frame that a full or missing peer does not take is dropped. Every queue
 participant has a number, and so have the connections.
 """
 
+import select
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import zmq
 import zmq.auth
@@ -64,12 +65,18 @@ class _Allow:
 
 
 class Sockets:
-    """The sockets of one process, addressed by small channel numbers."""
+    """The sockets of one process, addressed by small channel numbers.
+
+    The kernel says which of them has news: asking ZeroMQ costs two calls of the kernel for each.
+    It says so once, though, and anything done with a socket may take in the news; so a socket is
+    asked about as long as it may have more than was read (`_unsure`)."""
 
     def __init__(self) -> None:
         self._context = zmq.Context()
         self._by_channel: dict[int, zmq.Socket[bytes]] = {}
-        self._polled: list[tuple[zmq.Socket[bytes], int]] = []
+        self._news = select.epoll()
+        self._polled: dict[int, zmq.Socket[bytes]] = {}  # by the descriptor that has its news
+        self._unsure: set[zmq.Socket[bytes]] = set()
         self._channel_of: dict[Any, int] = {}
         self._identified: set[int] = set()
         self._connections: dict[int, Connections] = {}  # by channel, those from outside
@@ -87,9 +94,15 @@ class Sockets:
         socket.setsockopt(zmq.RCVHWM, HWM_FRAMES)
         self._by_channel[channel] = socket
         if polled:
-            self._polled.append((socket, _POLLIN))
+            self._poll(socket)
             self._channel_of[socket] = channel
         return socket
+
+    def _poll(self, socket: "zmq.Socket[bytes]") -> None:
+        fd = int(socket.get(zmq.FD))
+        self._polled[fd] = socket
+        self._unsure.add(socket)
+        self._news.register(fd, select.EPOLLIN)
 
     def pull(self, channel: int, address: str, curve: CurveServer | None = None) -> None:
         socket = self._add(channel, zmq.PULL, polled=True)
@@ -176,7 +189,7 @@ class Sockets:
         connections = self._connections[channel] = Connections(
             socket, close_silent, per_address_max
         )
-        self._polled.append((connections.monitor, _POLLIN))
+        self._poll(connections.monitor)
         self._channel_of_monitor[connections.monitor] = channel
 
     def _secure(
@@ -196,14 +209,22 @@ class Sockets:
 
     def wait(self, timeout_ms: int) -> list[int]:
         """The channels that have something to read, after at most timeout_ms."""
-        channels = []
-        for socket, _ in zmq.zmq_poll(self._polled, timeout_ms):
+        unsure = self._unsure
+        if unsure:
+            ready = zmq.zmq_poll([(socket, _POLLIN) for socket in unsure], 0)
+            unsure.clear()
+            unsure.update(cast("zmq.Socket[bytes]", socket) for socket, _ in ready)
+        for fd, _ in self._news.poll(0 if unsure else timeout_ms / 1_000):
+            unsure.add(self._polled[fd])
+        channels: list[int] = []
+        for socket in list(unsure):
             channel = self._channel_of.get(socket)
             if channel is not None:
                 channels.append(channel)
                 continue
             channel = self._channel_of_monitor[socket]
             self._connections[channel].drain()
+            unsure.discard(socket)
             if channel not in channels and self._connections[channel].lost:
                 channels.append(channel)
         for connections in self._connections.values():
@@ -221,14 +242,16 @@ class Sockets:
         recv = socket.recv
         try:
             frames = [recv(_NOBLOCK)]
-        except zmq.Again:  # somebody connected: under CURVE that alone makes it ready
-            return []
-        if zmq.zmq_poll([(socket, _POLLIN)], 0):
-            try:
+        except zmq.Again:  # news of another kind: somebody connected
+            frames = []
+        try:
+            if frames and zmq.zmq_poll([(socket, _POLLIN)], 0):
                 while len(frames) < DRAIN_FRAMES_MAX:
                     frames.append(recv(_NOBLOCK))
-            except zmq.Again:
-                pass
+                return frames
+        except zmq.Again:
+            pass
+        self._unsure.discard(socket)
         return frames
 
     def _receive_identified(self, channel: int, socket: "zmq.Socket[bytes]") -> list[Any]:
@@ -261,6 +284,8 @@ class Sockets:
                     break
         except zmq.Again:
             dry = True
+        if dry:
+            self._unsure.discard(socket)
         if connections is not None:
             lost = connections.take_lost(dry)
             if channel in self._telling_lost:
@@ -280,6 +305,9 @@ class Sockets:
             _send(socket, frame, _NOBLOCK)
         except zmq.ZMQError:
             return False
+        finally:
+            if socket in self._channel_of:
+                self._unsure.add(socket)
         return True
 
     def end_all(self, channel: int) -> None:
@@ -294,6 +322,7 @@ class Sockets:
             connections.stop(self._by_channel[channel])
         for socket in self._by_channel.values():
             socket.close(linger_ms)
+        self._news.close()
         self._context.term()
 
 

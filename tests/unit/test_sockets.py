@@ -33,9 +33,10 @@ def test_a_connection_that_is_being_ended_is_not_listened_to(end: bytes, closed:
         peer.connect(f"tcp://127.0.0.1:{port}")
         for _ in range(3):
             peer.send(b"frame")
-        while 1 not in sockets.wait(1_000):
-            pass
-        frames = sockets.receive(1)[:1]
+        frames: list[Any] = []
+        while not frames:
+            sockets.wait(1_000)
+            frames = sockets.receive(1)[:1]
         sockets.send(1, frames[0][0], end)
         assert sockets._connections[1].closed == closed
         for _ in range(3):
