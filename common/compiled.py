@@ -18,6 +18,7 @@ from typing import Final
 
 MODULES: Final = (
     "rtes.common.blocks",
+    "rtes.common.clock",
     "rtes.common.failpoint",
     "rtes.common.feed",
     "rtes.common.histogram",
@@ -52,6 +53,7 @@ MODULES: Final = (
     "rtes.services.matcher.orders",
     "rtes.services.matcher.outcomes",
     "rtes.services.matcher.reporter",
+    "rtes.services.matcher.shell",
     "rtes.services.matcher.stops",
     "rtes.services.matcher.terms",
     "rtes.services.risk.checks",

@@ -124,7 +124,6 @@ class Connections:
             del self._from_host[host]
         if peer.routing_id is not None and self._fd_of.pop(peer.routing_id, None) is not None:
             del self.user_of[peer.routing_id]
-            self.ended.discard(peer.routing_id)
             self.lost.append((time.monotonic_ns(), peer.routing_id))
 
     def take_lost(self, dry: bool) -> list[bytes]:
@@ -133,6 +132,7 @@ class Connections:
         found = []
         while self.lost and (dry or time.monotonic_ns() - self.lost[0][0] >= LOST_NS):
             found.append(self.lost.popleft()[1])
+        self.ended.difference_update(found)  # not before: it may have left frames to read
         return found
 
     def heard(self, routing_id: bytes, fd: int, user: str) -> None:

@@ -213,10 +213,12 @@ class Followers:
 
     def requests(self, now_ns: int) -> list[tuple[int, int]]:
         """(shard, first missing sequence number) for every replay to ask for now."""
-        asked = [(s, f.request(now_ns)) for s, f in self.by_shard.items()]
-        wanted = [(shard, seq) for shard, seq in asked if seq is not None]
-        for shard, seq in wanted:
-            follower = self.by_shard[shard]
+        wanted: list[tuple[int, int]] = []
+        for shard, follower in self.by_shard.items():
+            seq = follower.request(now_ns)
+            if seq is None:
+                continue
+            wanted.append((shard, seq))
             figures = {"head": follower.head_seq, "gaps": follower.gaps}
             self.events.info("replay asked", feed=shard, from_seq=seq, **figures)
         return wanted

@@ -8,8 +8,7 @@ absolute index that never changes, so an acknowledgement of an old link still fi
 
 import struct
 from collections import deque
-from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 HEADER: Final = struct.Struct(">HQIQ")  # sender, epoch, link, n
 RESEND_INTERVAL_NS: Final = 50_000_000  # longer than a batch takes, shorter than a user notices
@@ -17,18 +16,14 @@ NACK_INTERVAL_NS: Final = 5_000_000  # unlimited NACKs storm
 BASES_KEPT: Final = 16  # links whose acknowledgements may still arrive
 
 
-class Stamp(NamedTuple):
-    """Where a frame stands: n counts from 0 within (sender, epoch, link)."""
-
-    sender: int
-    epoch: int
-    link: int
-    n: int
+# where a frame stands: (sender, epoch, link, n), n counts from 0 within the first three; no
+# NamedTuple, whose making runs as plain Python, on the path of every order
+Stamp = tuple[Any, ...]
 
 
 def unpack(frame: bytes) -> tuple[Stamp, bytes]:
     """Split a frame. Raises struct.error when it is too short."""
-    return Stamp._make(HEADER.unpack_from(frame)), frame[HEADER.size :]
+    return HEADER.unpack_from(frame), frame[HEADER.size :]
 
 
 class Sender:
@@ -122,12 +117,6 @@ class Sender:
         ][0]
 
 
-class Verdict(Enum):
-    TAKE = auto()
-    STALE = auto()  # a duplicate, or a fenced sender
-    GAP = auto()
-
-
 class Receiver:
     """The receiving end for any number of senders."""
 
@@ -136,26 +125,26 @@ class Receiver:
         self._gaps: set[int] = set()
         self.dropped = 0
 
-    def accept(self, stamp: Stamp) -> Verdict:
-        """Decide about one frame; a taken frame moves the expectation on."""
+    def accept(self, stamp: Stamp) -> bool:
+        """Whether to take a frame: it is the next one, neither a duplicate, nor of a fenced
+        sender, nor after a gap. A taken frame moves the expectation on."""
         sender, epoch, link, n = stamp
         known_epoch, known_link, expected = self._expected.get(sender, (0, -1, 0))
         if (epoch, link) < (known_epoch, known_link):
             self.dropped += 1
-            return Verdict.STALE
+            return False
         if (epoch, link) > (known_epoch, known_link):
             expected = 0
             self._gaps.discard(sender)
         if n == expected:
             self._expected[sender] = (epoch, link, n + 1)
             self._gaps.discard(sender)
-            return Verdict.TAKE
+            return True
         self.dropped += 1
-        if n < expected:
-            return Verdict.STALE
-        self._expected[sender] = (epoch, link, expected)
-        self._gaps.add(sender)
-        return Verdict.GAP
+        if n > expected:
+            self._expected[sender] = (epoch, link, expected)
+            self._gaps.add(sender)
+        return False
 
     def entries(self) -> list[tuple[int, int, int, int, bool]]:
         """(sender, epoch, link, expected, gap) of every sender, for a status frame."""

@@ -6,6 +6,7 @@ participant has a number, and so have the connections.
 """
 
 import select
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _NOBLOCK: Final = int(zmq.NOBLOCK)
 _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 _SRCFD: Final = int(zmq.SRCFD)
+_SWEEP_NS: Final = 10_000_000
 _ANSWER_MS: Final = 10_000  # a handshake's answer takes so long on a busy machine at most
 
 
@@ -69,7 +71,8 @@ class Sockets:
 
     The kernel says which of them has news: asking ZeroMQ costs two calls of the kernel for each.
     It says so once, though, and anything done with a socket may take in the news; so a socket is
-    asked about as long as it may have more than was read (`_unsure`)."""
+    asked as long as it may have more than was read (`_unsure`). A frame that came alone is dealt
+    with before that; a socket that was found to have more is drained (`_crowded`)."""
 
     def __init__(self) -> None:
         self._context = zmq.Context()
@@ -77,12 +80,14 @@ class Sockets:
         self._news = select.epoll()
         self._polled: dict[int, zmq.Socket[bytes]] = {}  # by the descriptor that has its news
         self._unsure: set[zmq.Socket[bytes]] = set()
+        self._crowded: set[zmq.Socket[bytes]] = set()
         self._channel_of: dict[Any, int] = {}
         self._identified: set[int] = set()
         self._connections: dict[int, Connections] = {}  # by channel, those from outside
         self._channel_of_monitor: dict[Any, int] = {}
         self._telling_lost: set[int] = set()
         self._authenticator: ThreadAuthenticator | None = None
+        self._sweep_ns = 0
         self.named_drops = 0  # frames of participants that chose a routing id of their own
 
     def _add(
@@ -213,7 +218,9 @@ class Sockets:
         if unsure:
             ready = zmq.zmq_poll([(socket, _POLLIN) for socket in unsure], 0)
             unsure.clear()
-            unsure.update(cast("zmq.Socket[bytes]", socket) for socket, _ in ready)
+            for socket, _ in ready:
+                unsure.add(cast("zmq.Socket[bytes]", socket))
+            self._crowded |= unsure
         for fd, _ in self._news.poll(0 if unsure else timeout_ms / 1_000):
             unsure.add(self._polled[fd])
         channels: list[int] = []
@@ -227,32 +234,43 @@ class Sockets:
             unsure.discard(socket)
             if channel not in channels and self._connections[channel].lost:
                 channels.append(channel)
-        for connections in self._connections.values():
-            connections.sweep()
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._sweep_ns:
+            self._sweep_ns = now_ns + _SWEEP_NS
+            for connections in self._connections.values():
+                connections.sweep()
         return channels
 
     def receive(self, channel: int) -> list[Any]:
         """What waits on a ready channel, up to DRAIN_FRAMES_MAX frames.
 
-        One frame is read at once; only if more wait is the queue drained until it is dry,
-        because finding it dry costs an exception."""
+        Of a crowded one, too, one frame is read at first; only if more wait is the queue drained
+        until it is dry, because finding it dry costs an exception."""
         socket = self._by_channel[channel]
         if channel in self._identified:
             return self._receive_identified(channel, socket)
         recv = socket.recv
+        frames: list[Any] = []
         try:
-            frames = [recv(_NOBLOCK)]
-        except zmq.Again:  # news of another kind: somebody connected
-            frames = []
-        try:
-            if frames and zmq.zmq_poll([(socket, _POLLIN)], 0):
-                while len(frames) < DRAIN_FRAMES_MAX:
-                    frames.append(recv(_NOBLOCK))
+            frames.append(recv(_NOBLOCK))
+            if self._is_alone(socket):
                 return frames
-        except zmq.Again:
-            pass
-        self._unsure.discard(socket)
+            while len(frames) < DRAIN_FRAMES_MAX:
+                frames.append(recv(_NOBLOCK))
+        except zmq.Again:  # with nothing read: news of another kind, somebody connected
+            self._unsure.discard(socket)
         return frames
+
+    def _is_alone(self, socket: "zmq.Socket[bytes]") -> bool:
+        """Whether to leave it at the first frame that was read."""
+        if socket not in self._crowded:
+            self._unsure.add(socket)
+            return True
+        if zmq.zmq_poll([(socket, _POLLIN)], 0):
+            return False
+        self._crowded.discard(socket)
+        self._unsure.discard(socket)
+        return True
 
     def _receive_identified(self, channel: int, socket: "zmq.Socket[bytes]") -> list[Any]:
         connections = self._connections.get(channel)
@@ -279,8 +297,8 @@ class Sockets:
                     frames.append((routing_id, user, payload))
                 else:
                     self.named_drops += 1
-                if len(frames) == 1 and not zmq.zmq_poll([(socket, _POLLIN)], 0):
-                    dry = True
+                if len(frames) == 1 and self._is_alone(socket):
+                    dry = socket not in self._unsure
                     break
         except zmq.Again:
             dry = True

@@ -11,7 +11,7 @@ from rtes.common.journal import Reader
 from rtes.common.snapshots import Snapshots
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
-REST_S = 0.001  # between two batches of the feed
+REST_S = 0.005  # between two batches of the feed: nobody waits for it
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
-NICE = 10  # orders come first: under full load it falls behind instead of taking from them
+NICE = 19  # orders come first: under full load it falls behind instead of taking from them
 REST_S = 0.001  # between two batches of the feed
 SUBSCRIBER_FRAMES_MAX = 10_000  # wait for a slow subscriber; it misses and asks for the rest
 ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot has fewer

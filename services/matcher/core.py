@@ -107,10 +107,10 @@ class MatcherCore:
             except struct.error:
                 self._counters["rtes_frames_bad_total"] += 1
                 continue
-            taken = self._links.accept(stamp) is link.Verdict.TAKE
+            taken = self._links.accept(stamp)
             if taken:
                 self._frames.append(payload)
-            self._status_due |= not taken or stamp.n == 0  # a new risk waits to be known
+            self._status_due |= not taken or stamp[3] == 0  # a new risk waits to be known
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         expiry_ns = self._engine.next_expiry_ns

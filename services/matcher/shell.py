@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from rtes.common import failpoint, storage
 from rtes.common.journal import BEGINNING, NO_SPACE, Journal, Reader
+from rtes.common.native import mypyc_attr
 from rtes.common.service import Boot
 from rtes.common.snapshots import ENGINE, Snapshots
 from rtes.services.matcher.core import Key, MatcherCore
@@ -34,6 +35,7 @@ FORGET_NS: Final = 3_600_000_000_000
 SLOT_BYTES: Final = 64
 
 
+@mypyc_attr(native_class=False)
 class TooManyPoisonedError(RuntimeError):
     """Something else is broken than the commands."""
 

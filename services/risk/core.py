@@ -78,16 +78,17 @@ class RiskCore:
 
     def _commands(self, frame: bytes) -> None:
         stamp, payload = link.unpack(frame)
-        if stamp.sender == QUERY:
-            self._query(stamp.epoch, payload)
+        sender: int = stamp[0]
+        if sender == QUERY:
+            self._query(stamp[1], payload)
             return
         if not self._ready:
             return  # the gateway sends it again when it hears that we are
-        if self._links.accept(stamp) is not link.Verdict.TAKE:
+        if not self._links.accept(stamp):
             self._status_due |= self._links.has_gap
             return
         told_seq, commands = split_lane_payload(payload)
-        self._taken[matcher_shard_of(stamp.sender)].append((stamp, told_seq, commands))
+        self._taken[matcher_shard_of(sender)].append((stamp, told_seq, commands))
 
     def _decide(self, matcher: int, wall_ns: int) -> None:
         """Check what was taken, in order, as far as we know all that its sender was told."""
@@ -95,7 +96,7 @@ class RiskCore:
         check = self._risk.check
         while taken and taken[0][1] < follower.next_seq:
             stamp, _, encoded = taken.popleft()
-            commands, gateway = decode_commands(encoded), gateway_of(stamp.sender)
+            commands, gateway = decode_commands(encoded), gateway_of(stamp[0])
             verdicts = []
             for i, command in enumerate(commands):
                 refusal = check(command, gateway)

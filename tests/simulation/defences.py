@@ -42,13 +42,13 @@ def _executes_repeats(engine: Any, p: Any, command: tuple[Any, ...]) -> None:
     engine._handlers[command[0]](p, command, 10**9 + engine._reporter.exec_id)
 
 
-def _takes_gaps(receiver: link.Receiver, stamp: link.Stamp) -> link.Verdict:
+def _takes_gaps(receiver: link.Receiver, stamp: link.Stamp) -> bool:
     """As Receiver.accept, but what is missing is not missed."""
-    known = receiver._expected.get(stamp.sender, (0, -1, 0))
-    if stamp[1:] < known:
-        return link.Verdict.STALE
-    receiver._expected[stamp.sender] = (stamp.epoch, stamp.link, stamp.n + 1)
-    return link.Verdict.TAKE
+    sender, epoch, link_no, n = stamp
+    if stamp[1:] < receiver._expected.get(sender, (0, -1, 0)):
+        return False
+    receiver._expected[sender] = (epoch, link_no, n + 1)
+    return True
 
 
 def _renumbers_in_place(sender: link.Sender, now_ns: int) -> list[bytes]:
