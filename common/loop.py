@@ -94,11 +94,12 @@ class Loop:
         told: Callable[[dict[str, Any]], None] = lambda _: None,
         log: Callable[[list[Event]], None] = lambda _: None,
         release: Mapping[str, str] = MappingProxyType({}),
-        rest_s: float = 0.0,
+        rest_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """told gets each report to health, too; log gets what happened since the last; release
-        says which version runs here, see service.release_of; rest_s passes between two batches
-        of a follower that no order waits for, so that one wake-up takes in many."""
+        says which version runs here, see service.release_of; rest_s, asked each time, passes
+        between two batches of a follower that no order waits for, so that one wake-up takes in
+        many."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -135,8 +136,8 @@ class Loop:
         while not self.stopping:
             # until it is ready somebody waits for that
             self.step(TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS)
-            if self._rest_s:
-                time.sleep(self._rest_s)
+            if rest_s := self._rest_s():
+                time.sleep(rest_s)
         self._log([*self._core.vitals().events, ("info", "stopping", {})])
 
     def _stop(self, _signal: int, _frame: object) -> None:

@@ -11,7 +11,7 @@ from rtes.common.journal import Reader
 from rtes.common.snapshots import Snapshots
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
-REST_S = 0.005  # between two batches of the feed: nobody waits for it
+REST_S = 0.005  # between two batches: only who asks for history waits
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], topics)
     sockets.router(REQUESTS, *start.wiring.bound("archive"))
-    start.loop(core, sockets, rest_s=REST_S).run()
+    start.loop(core, sockets, rest_s=lambda: REST_S).run()
     sockets.close()
     return 0
 

@@ -52,6 +52,7 @@ class MarketDataCore:
         }
         self._sent_ns: dict[bytes, int] = {}  # by topic that is told, longest silent first
         self._wanted = dict.fromkeys(self._topics, 0)  # subscriptions that have it
+        self.subscriptions = 0  # that anybody has, to whatever
         self._offered_ns: dict[bytes, int] = {}  # told until then, wanted or not
         self._moved: dict[str, Market] = {}  # by the block being executed
         self._touched: dict[str, Market] = {}  # have something to publish
@@ -61,6 +62,7 @@ class MarketDataCore:
 
     def wanted(self, beginning: bytes, begins: bool, now_ns: int) -> None:
         """The first subscriber begins, or the last ceases, to want all topics that start so."""
+        self.subscriptions += 1 if begins else -1
         for topic in self._topics:
             if topic.startswith(beginning):
                 self._wanted[topic] += 1 if begins else -1
