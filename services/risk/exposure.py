@@ -99,12 +99,14 @@ class Order:
 
     def as_told(self, report: Report) -> bool:
         """Whether it holds what the matcher now says of it, and reserves just that."""
+        leaves: int = report[R_LEAVES]
+        price: int = report[R_PRICE]
         return (
             self.replaces is None
             and self.cum == 0
-            and self.leaves == report[R_LEAVES]
-            and self.price == report[R_PRICE]
-            and self.reserved_qty == self.leaves
+            and self.leaves == leaves
+            and self.price == price
+            and self.reserved_qty == leaves
         )
 
     def worst(self) -> tuple[int, int]:
@@ -323,13 +325,14 @@ class Exposure:
         """Follow what a matcher told the account."""
         ledger = self.ledger(shard)
         for report in reports:
-            kind = report[R_TYPE]
+            kind: str = report[R_TYPE]  # typed: compiled, that compares without making objects
             if kind == _LOGON_REPLY:
                 continue  # not numbered
-            if report[R_SEQ] <= ledger.last_seq:
+            seq: int = report[R_SEQ]
+            if seq <= ledger.last_seq:
                 _repeated(ledger, report)
                 continue
-            ledger.last_seq = report[R_SEQ]
+            ledger.last_seq = seq
             if kind == "8":
                 self._executed(ledger, report)
             elif kind in _WITH_ID:
@@ -337,10 +340,10 @@ class Exposure:
                 ledger.refused(report[R_REFUSED_ID])
 
     def _executed(self, ledger: Ledger, report: Report) -> None:
-        exec_type = report[R_EXEC_TYPE]
+        exec_type: str = report[R_EXEC_TYPE]
         if exec_type == _ORDER_STATUS:
             return
-        cl_ord_id = report[R_CL_ORD_ID]
+        cl_ord_id: int = report[R_CL_ORD_ID]
         if cl_ord_id > ledger.told_mark:
             ledger.saw(cl_ord_id)
         if exec_type == _REJECTED:
@@ -357,13 +360,15 @@ class Exposure:
             return
         position = order.position
         if exec_type == TRADE:
+            position.market.traded(report[R_MATCH_ID], report[R_LAST_PX])
             position.fill(order.buy, report[R_LAST_QTY], report[R_LAST_PX])
-        if report[R_LEAVES] == 0:
+        leaves: int = report[R_LEAVES]
+        if leaves == 0:
             ledger.remove(order)
             return
         if exec_type == _REPLACED:
             ledger.rename(order, cl_ord_id)
-        order.leaves = report[R_LEAVES]
+        order.leaves = leaves
         order.cum = report[R_CUM]
         if len(report) > R_PRICE and report[R_PRICE]:
             order.price = report[R_PRICE]

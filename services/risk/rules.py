@@ -86,7 +86,7 @@ class Risk:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         if exposure.gateway != gateway and exposure.is_elsewhere(command, gateway):
             return Code.REPLACED_SESSION, 0, account
-        kind = command[C_TYPE]
+        kind: str = command[C_TYPE]
         if kind == "D":
             return _new_order(exposure, command)
         if kind == "G":
@@ -117,10 +117,11 @@ class Risk:
         """Follow one block. Blocks come in order and once (see rtes.common.feed)."""
         for account, _first, _reports, _answered, data in block.chunks:
             reports = decode_reports(data)
-            self._follow_trades(reports)
             exposure = self._exposures.get(account)
             if exposure is not None:
                 exposure.told(block.shard, reports)
+            else:
+                self._follow_trades(reports)
         for notice in block.notices:
             if notice[0] == NOTICE_PARTY:
                 self._party(*notice[1:])
@@ -133,7 +134,11 @@ class Risk:
     def _follow_trades(self, reports: list[Report]) -> None:
         """Reference prices come from the trades of all accounts, not of this shard's only."""
         for report in reports:
-            if report[R_TYPE] == "8" and report[R_EXEC_TYPE] == TRADE:
+            kind: str = report[R_TYPE]
+            if kind != "8":
+                continue
+            exec_type: str = report[R_EXEC_TYPE]
+            if exec_type == TRADE:
                 market = self._markets.get(report[R_SYMBOL])
                 if market is not None:
                     market.traded(report[R_MATCH_ID], report[R_LAST_PX])
@@ -182,6 +187,16 @@ class Risk:
 
 
 def _new_order(exposure: Exposure, command: Command) -> Refused | None:
+    symbol: str
+    side: str
+    ord_type: str
+    tif: str
+    exec_inst: str
+    received_ns: int
+    cl_ord_id: int
+    qty: int
+    price: int
+    stop_px: int
     (
         _, _, received_ns, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
         display_qty, min_qty, expire_time, _, _,
