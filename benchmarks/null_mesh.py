@@ -18,7 +18,8 @@ from typing import Final
 import zmq
 from rtes.client.testing import free_port
 from rtes.common import process
-from rtes.common.sockets import CurveServer, Sockets
+from rtes.common.curve import CurveServer
+from rtes.common.sockets import Sockets
 
 ROLES: Final = ("matcher", "risk", "gateway", "marketdata")
 IN: Final = 1

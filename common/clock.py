@@ -2,7 +2,10 @@
 
 import time
 
+from rtes.common.native import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Clock:
     """The real clock; the simulator passes its own with the same two methods."""
 

@@ -20,6 +20,7 @@ from rtes.common import logs, process, snapshot_fetch, storage
 from rtes.common.clock import Clock
 from rtes.common.config import Config, ConfigError, load
 from rtes.common.connections import TOTAL_MAX, reserve_files
+from rtes.common.curve import CurveServer, refuses_unknown_key
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import COUNTS_S, Heartbeat
 from rtes.common.httpserver import ServerThread, Site
@@ -37,7 +38,7 @@ from rtes.common.refdata import (
 )
 from rtes.common.secrets import read_private
 from rtes.common.snapshots import Snapshot, Snapshots
-from rtes.common.sockets import CurveServer, Sockets, refuses_unknown_key
+from rtes.common.sockets import Sockets
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtes.common import feed, logs
+from rtes.common.curve import Reached
 from rtes.common.snapshots import Snapshot, SnapshotError, parse
-from rtes.common.sockets import Reached, Sockets
+from rtes.common.sockets import Sockets
 
 ANSWER_MS: Final = 2_000
 TELL_S: Final = 10.0

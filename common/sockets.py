@@ -7,14 +7,14 @@ participant has a number, and so have the connections.
 
 import select
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
 import zmq
 import zmq.auth
 from rtes.common.connections import CUT_OFF, PER_ADDRESS_MAX, SERVICES_MAX, Connections
+from rtes.common.curve import Allow, CurveClient, CurveServer, Reached
 from zmq.auth.thread import ThreadAuthenticator
 
 DRAIN_FRAMES_MAX: Final = 256
@@ -30,40 +30,6 @@ _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 _SRCFD: Final = int(zmq.SRCFD)
 _SWEEP_NS: Final = 10_000_000
-_ANSWER_MS: Final = 10_000  # a handshake's answer takes so long on a busy machine at most
-
-
-@dataclass(frozen=True)
-class CurveServer:
-    """Key pair of a server socket, and who may connect, by public key (Z85): participants, or
-    services of this mesh."""
-
-    public_key: str
-    secret_key: str
-    allowed: Callable[[str], bool]
-    services: bool = False
-
-
-@dataclass(frozen=True)
-class CurveClient:
-    """An account's key pair, and the server's key that it trusts; Z85."""
-
-    public_key: str
-    secret_key: str
-    server_key: str
-
-
-Reached = tuple[str, CurveClient | None]  # an address, and the keys to show there
-
-
-class _Allow:
-    """The ZAP callback: pyzmq calls it with the client's public key in Z85."""
-
-    def __init__(self, allowed: Callable[[str], bool]) -> None:
-        self._allowed = allowed
-
-    def callback(self, _domain: str, key: bytes) -> bool:
-        return self._allowed(key.decode())
 
 
 class Sockets:
@@ -206,7 +172,7 @@ class Sockets:
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()
         domain = f"channel{channel}"  # each has its own list of who may connect
-        self._authenticator.configure_curve_callback(domain, _Allow(curve.allowed))
+        self._authenticator.configure_curve_callback(domain, Allow(curve.allowed))
         socket.setsockopt(zmq.ZAP_DOMAIN, domain.encode())
         socket.curve_server = True
         socket.curve_publickey = curve.public_key.encode()
@@ -378,27 +344,3 @@ def _bind(socket: "zmq.Socket[bytes]", address: str) -> None:
     if address.startswith("ipc://"):
         Path(address[6:]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket.bind(address)
-
-
-def refuses_unknown_key(endpoint: str, server_key: str, kind: int = zmq.DEALER) -> bool:
-    """Try a key that nobody knows; True when the handshake was refused for it. kind: what may
-    connect there."""
-    context = zmq.Context()
-    socket = context.socket(kind)
-    socket.setsockopt(zmq.LINGER, 0)
-    public, secret = zmq.curve_keypair()
-    socket.curve_publickey, socket.curve_secretkey = public, secret
-    socket.curve_serverkey = server_key.encode()
-    events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    monitor = socket.get_monitor_socket(events)
-    try:
-        socket.connect(endpoint)
-        if not monitor.poll(_ANSWER_MS):
-            return False
-        event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
-        return event != zmq.EVENT_HANDSHAKE_SUCCEEDED
-    finally:
-        socket.disable_monitor()
-        monitor.close(0)
-        socket.close(0)
-        context.term()

@@ -13,10 +13,10 @@ import zmq
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rtes.common.config import Config, ConfigError
 from rtes.common.connections import TOTAL_MAX, reserve_files
+from rtes.common.curve import CurveClient, CurveServer, Reached, refuses_unknown_key
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS, PORTS_PER_NUMBER, WIRES, bind_host
 from rtes.common.secrets import SecretError, read_private
-from rtes.common.sockets import CurveClient, CurveServer, Reached, refuses_unknown_key
 
 _PEER_OF: Final = {"health": zmq.PUSH, "matcher": zmq.PUSH, "risk": zmq.PUSH,
                    "feed": zmq.SUB, "riskpub": zmq.SUB, "archive": zmq.DEALER}  # fmt: skip

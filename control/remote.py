@@ -14,10 +14,11 @@ from typing import Any, Final
 import zmq
 from rtes.common.access import AccessError
 from rtes.common.config import ConfigError
+from rtes.common.curve import CurveServer, refuses_unknown_key
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import read_private
 from rtes.common.service import server_key_pair
-from rtes.common.sockets import CurveServer, Sockets, refuses_unknown_key
+from rtes.common.sockets import Sockets
 from rtes.control.desk import Desk
 from rtes.control.requests import answer
 

@@ -6,9 +6,9 @@ Exit code: 64 configuration.
 import sys
 
 from rtes.common import feed, service
+from rtes.common.curve import refuses_unknown_key
 from rtes.common.live import LiveFlags, LiveThrottle
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
-from rtes.common.sockets import refuses_unknown_key
 from rtes.services.gateway import core as gateway
 from rtes.services.gateway.door import account_finder
 from rtes.services.gateway.limits import GatewayLimits

@@ -19,12 +19,12 @@ from typing import Any, Final, Protocol
 from rtes.common import logs
 from rtes.common.checks import Check, HealthCheckManager, outcome_of
 from rtes.common.config import Config, checkout
+from rtes.common.curve import CurveClient
 from rtes.common.httpserver import Request, Response
 from rtes.common.paths import Paths
 from rtes.common.process import usage
 from rtes.common.refdata import Instrument
 from rtes.common.service import release_of
-from rtes.common.sockets import CurveClient
 from rtes.services.health import deployment, machine
 from rtes.services.health.core import (
     OWN,

@@ -17,8 +17,6 @@ from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
 NICE = 19  # orders come first: under full load it falls behind instead of taking from them
-REST_S = 0.001  # between two batches of the feed
-UNWANTED_REST_S = 0.005  # while nobody has subscribed to anything
 SUBSCRIBER_FRAMES_MAX = 10_000  # wait for a slow subscriber; it misses and asks for the rest
 ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot has fewer
 
@@ -50,11 +48,7 @@ def main() -> int:
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(shell.FEED, [start.wiring.reached("feed", shard)], topics)
     sockets.dealer(shell.REPLAY, *start.wiring.reached("archive", shard))
-
-    def rest_s() -> float:
-        return REST_S if published.subscriptions else UNWANTED_REST_S
-
-    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=rest_s).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=core.rest_s).run()
     sockets.close(linger_ms=200)
     return 0
 

@@ -15,6 +15,8 @@ FEED: Final = 1  # channel: blocks and status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): snapshots and retransmission
 PUBLISH: Final = 3  # channel (XPUB): topic, message; what subscribers want comes in
 REPLAY: Final = 4  # channel: the archive
+REST_S: Final = 0.001  # between two batches of the feed
+UNWANTED_REST_S: Final = 0.005  # while nobody has subscribed to anything
 CEASES, BEGINS = b"\0", b"\1"  # to be wanted: the first byte of what comes on PUBLISH
 
 
@@ -66,6 +68,10 @@ class MarketDataShell:
 
     def tick(self, now_ns: int) -> None:
         self._core.tick(now_ns)
+
+    def rest_s(self) -> float:
+        """For the loop: how long to let the feed wait for company."""
+        return REST_S if self._core.subscriptions else UNWANTED_REST_S
 
     def _lag(self) -> int:
         follower = self._followers.by_shard[self._shard]

@@ -101,13 +101,8 @@ class Order:
         """Whether it holds what the matcher now says of it, and reserves just that."""
         leaves: int = report[R_LEAVES]
         price: int = report[R_PRICE]
-        return (
-            self.replaces is None
-            and self.cum == 0
-            and self.leaves == leaves
-            and self.price == price
-            and self.reserved_qty == leaves
-        )
+        same = self.leaves == leaves and self.price == price and self.reserved_qty == leaves
+        return same and self.replaces is None and self.cum == 0
 
     def worst(self) -> tuple[int, int]:
         """(quantity, notional) that it and the replaces in flight may still trade."""

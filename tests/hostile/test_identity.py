@@ -8,9 +8,9 @@ import zmq
 from rtes.client.credentials import Credentials
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
+from rtes.common.curve import refuses_unknown_key
 from rtes.common.enums import PartyAction
 from rtes.common.refusals import Code
-from rtes.common.sockets import refuses_unknown_key
 
 from tests.hostile.edge import Edge
 from tests.hostile.peers import Peer, counter, order, still_trades

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from rtes.common import snapshot_fetch
+from rtes.common.curve import Reached
 from rtes.common.journal import Point
 from rtes.common.snapshots import ENGINE, PARTS, RISK, Snapshots
-from rtes.common.sockets import Reached, Sockets
+from rtes.common.sockets import Sockets
 from rtes.services.archive import core as archive
 
 STATE = {"engine": "e" * 10_000, "risk": "r" * 25_001, "marketdata": ""}
