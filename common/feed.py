@@ -174,26 +174,30 @@ class Followers:
 
     def take(self, frame: bytes) -> tuple[list[Block], Status | None]:
         """A frame of the feed or a replay: the blocks now in turn, or a status."""
-        if frame[:1] == TOPIC_END:
-            self._answered(self.by_shard[decode(frame[1:])])
-            return [], None
-        if frame[:1] == TOPIC_GONE:
-            self._gone(*decode(frame[1:]))
-            return [], None
-        if frame[:1] == TOPIC_STATUS:
-            status = Status(frame)
-            follower = self.by_shard.get(status.shard)
-            if follower is None:
+        topic = frame[:1]
+        if topic == TOPIC_BLOCK:
+            shard: int = HEADER.unpack_from(frame, 1)[0]
+            if shard not in self.by_shard or shard in self._unplaced:
                 return [], None
-            follower.status(status.epoch, status.head_seq)
-            if status.shard in self._unplaced:
-                self._unplaced.discard(status.shard)
-                follower.next_seq = status.head_seq + 1
-            return [], status
-        (shard,) = HEADER.unpack_from(frame, 1)[:1]
-        if shard not in self.by_shard or shard in self._unplaced:
-            return [], None
-        return [decode_block(b) for b in self.by_shard[shard].receive(frame)], None
+            return [decode_block(b) for b in self.by_shard[shard].receive(frame)], None
+        if topic == TOPIC_STATUS:
+            return [], self._status(Status(frame))
+        if topic == TOPIC_END:
+            self._answered(self.by_shard[decode(frame[1:])])
+        elif topic == TOPIC_GONE:
+            self._gone(*decode(frame[1:]))
+        return [], None
+
+    def _status(self, status: Status) -> Status | None:
+        """The status of a shard that is followed."""
+        follower = self.by_shard.get(status.shard)
+        if follower is None:
+            return None
+        follower.status(status.epoch, status.head_seq)
+        if status.shard in self._unplaced:
+            self._unplaced.discard(status.shard)
+            follower.next_seq = status.head_seq + 1
+        return status
 
     def _answered(self, follower: Follower) -> None:
         follower.answered()
@@ -222,6 +226,10 @@ class Followers:
             figures = {"head": follower.head_seq, "gaps": follower.gaps}
             self.events.info("replay asked", feed=shard, from_seq=seq, **figures)
         return wanted
+
+    def applied_in(self, shard: int) -> int | None:
+        """As applied, of one shard."""
+        return None if shard in self._unplaced else self.by_shard[shard].next_seq - 1
 
     @property
     def applied(self) -> dict[int, int]:

@@ -126,16 +126,24 @@ def _start(supervisor: Supervisor, config: Config, options: argparse.Namespace) 
     try:
         _await_ready(supervisor, config, process)
         if config.mesh.placement.several:
-            print(f"This host's services run ({options.profile}): {_here(config)}.")
-            print(f"Once all hosts' do, {config.http_url}/ready says so.", flush=True)
+            say(f"This host's services run ({options.profile}): {_here(config)}.")
+            say(f"Once all hosts' do, {config.http_url}/ready says so.")
             return _until_it_ends(process) if options.foreground else 0
         bots = options.profile == "dev" and not options.no_bots and _start_bots(supervisor)
-        print(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
-        print(next_steps(config, bots), flush=True)
+        say(f"RTES is ready ({options.profile}, {time.monotonic() - began:.1f} s).")
+        say(next_steps(config, bots))
         return _until_it_ends(process) if options.foreground else 0
     except BaseException:
         stop(supervisor)
         raise
+
+
+def say(text: str) -> None:
+    """Print it. Whoever started the exchange may have stopped reading; that does not stop it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _until_it_ends(process: subprocess.Popen[bytes]) -> int:

@@ -256,7 +256,7 @@ class GatewayCore(Outbox):
     def _history(self, session: Session, message: m.ResendRequest, now_ns: int) -> None:
         shard = message.appl_id
         if shard in self._matchers:
-            told_seq = self._followers.applied.get(shard, 0)
+            told_seq = self._followers.applied_in(shard) or 0
             self._ask(session, ARCHIVE + shard, answers.history(session, message, told_seq, now_ns))
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
@@ -321,7 +321,8 @@ class GatewayCore(Outbox):
         self._to_risk(self._lanes.status(shard, epoch, entries, now_ns))
 
     def _to_risk(self, frames: Iterable[tuple[int, bytes]]) -> None:
-        self.outbox.extend((RISK + shard, None, frame) for shard, frame in frames)
+        for shard, frame in frames:
+            self.outbox.append((RISK + shard, None, frame))
 
     def _archive(self, frame: bytes, now_ns: int) -> None:
         """A replayed block, or a piece of an account's history."""
@@ -334,10 +335,9 @@ class GatewayCore(Outbox):
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         self._wall_ns = wall_ns
-        for routing_id, refusals in self._throttled.items():
-            self._tell_all(routing_id, refusals)
-        self._throttled.clear()
-        self._to_risk(self._lanes.flush(self._followers.applied, now_ns))
+        while self._throttled:
+            self._tell_all(*self._throttled.popitem())
+        self._to_risk(self._lanes.flush(self._followers.applied_in, now_ns))
         for shard, seq in self._followers.requests(now_ns):
             self.outbox.append((ARCHIVE + shard, None, feed.replay_request(shard, seq)))
 

@@ -5,7 +5,7 @@ order, whatever is lost or restarted on the way.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rtes.common import link
@@ -101,19 +101,21 @@ class Lanes:
     def held(self) -> int:
         return sum(lane.held for lane in self._lanes.values())
 
-    def flush(self, told: Mapping[int, int], now_ns: int) -> Iterator[tuple[int, bytes]]:
+    def flush(self, told: Callable[[int], int | None], now_ns: int) -> list[tuple[int, bytes]]:
         """One frame for each lane that got commands in this batch.
 
-        told: by matcher shard, how far this gateway has told its participants. What goes to
+        told: of a matcher shard, how far this gateway has told its participants. What goes to
         another shard waits: its outcome would not be heard."""
+        frames: list[tuple[int, bytes]] = []
         for number, lane in self._lanes.items():
-            if lane.batch and (told_seq := told.get(matcher_shard_of(number))) is not None:
+            if lane.batch and (told_seq := told(matcher_shard_of(number))) is not None:
                 payload = lane_payload(told_seq, encode(lane.batch))
                 frame = lane.sender.push(payload, len(lane.batch), now_ns)
                 received_ns = self.now_ns if lane.batch[0][C_CL_ORD_ID] else 0
                 lane.waiting.append((received_ns, len(lane.batch)))
                 lane.batch.clear()
-                yield lane.risk_shard, frame
+                frames.append((lane.risk_shard, frame))
+        return frames
 
     def ack(self, acks: list[Any]) -> None:
         """A block's acknowledgements; those of other gateways are passed over."""
