@@ -24,6 +24,7 @@ from rtes.common.marketdata import (
     encode,
 )
 from rtes.common.records import Command
+from rtes.services.marketdata import shell
 from rtes.services.marketdata.core import OFFER_NS, MarketDataCore
 from rtes.services.matcher.engine import Engine
 
@@ -261,6 +262,16 @@ def test_what_nobody_has_wanted_for_a_while_is_only_counted(exchange: Exchange) 
     (head, top) = ask(core, ApplicationMessageRequest("AAPL", Channel.TOP, 1, 2))
     assert isinstance(head, SnapshotFullRefresh)
     assert (head.rpt_seq, top.bid_px) == (3, 3)
+
+
+def test_the_feed_waits_longer_for_company_while_nobody_has_subscribed() -> None:
+    core = MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS)
+    publisher, rests = shell.MarketDataShell(0, core), []
+    for said in (b"", b"\1top.AAPL", b"\1orders.", b"\0orders.", b"\0top.AAPL"):
+        publisher.receive(shell.PUBLISH, [said], START_NS, START_NS)
+        rests.append(publisher.rest_s())
+    long, short = shell.UNWANTED_REST_S, shell.REST_S
+    assert rests == [long, short, short, short, long]
 
 
 def test_a_new_publisher_offers_everything_for_a_while() -> None:

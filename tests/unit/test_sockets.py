@@ -1,5 +1,8 @@
 """Sockets of services: where nobody reads, and whom nobody hears any more."""
 
+import random
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +25,37 @@ def test_reports_to_a_health_that_is_not_there_do_not_pile_up(tmp_path: Path) ->
     sockets.close()
 
 
+def test_no_frame_is_left_waiting(tmp_path: Path) -> None:
+    """The kernel tells of news once, and whatever is done with a socket may take it in."""
+    count, roll = 20_000, random.Random(1)
+    here, there = Sockets(), Sockets()
+    here.router(1, f"ipc://{tmp_path}/router")
+    here.pull(2, f"ipc://{tmp_path}/pull")
+    there.dealer(1, f"ipc://{tmp_path}/router")
+    there.push(2, f"ipc://{tmp_path}/pull")
+
+    def talk() -> None:
+        for n in range(count):
+            there.send(1 + n % 2, None, b"%d" % n)
+            if roll.random() < 0.1:
+                time.sleep(roll.random() / 2_000)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    heard = 0
+    while heard < count:
+        channels = here.wait(5_000)
+        assert channels, f"{heard} of {count} heard, nothing told of the others"
+        for channel in channels:
+            for frame in here.receive(channel):
+                heard += 1
+                if channel == 1:
+                    assert here.send(1, frame[0], b"heard")
+    talking.join()
+    for sockets in (here, there):
+        sockets.close()
+
+
 @pytest.mark.parametrize(("end", "closed"), [(HANG_UP, 0), (CUT_OFF, 1)])
 def test_a_connection_that_is_being_ended_is_not_listened_to(end: bytes, closed: int) -> None:
     """What is cut off is closed at once, else what was sent to it has time to leave."""
@@ -39,6 +73,7 @@ def test_a_connection_that_is_being_ended_is_not_listened_to(end: bytes, closed:
             frames = sockets.receive(1)[:1]
         sockets.send(1, frames[0][0], end)
         assert sockets._connections[1].closed == closed
+        time.sleep(0.1)  # what it had sent is read after its end is known
         for _ in range(3):
             peer.send(b"frame")
             sockets.wait(10)
