@@ -228,14 +228,16 @@ class Followers:
         return wanted
 
     def applied_in(self, shard: int) -> int | None:
-        """As applied, of one shard."""
+        """The last sequence number applied of one shard; None when it is not heard of yet and
+        followed from the head."""
         return None if shard in self._unplaced else self.by_shard[shard].next_seq - 1
 
     @property
     def applied(self) -> dict[int, int]:
         """The last sequence number applied, by shard; without those not heard of yet when it
         follows from the head."""
-        return {s: f.next_seq - 1 for s, f in self.by_shard.items() if s not in self._unplaced}
+        found = {shard: self.applied_in(shard) for shard in self.by_shard}
+        return {shard: seq for shard, seq in found.items() if seq is not None}
 
     @property
     def caught_up(self) -> bool:

@@ -94,7 +94,7 @@ class Loop:
         told: Callable[[dict[str, Any]], None] = lambda _: None,
         log: Callable[[list[Event]], None] = lambda _: None,
         release: Mapping[str, str] = MappingProxyType({}),
-        rest_s: Callable[[], float] = lambda: 0.0,
+        rest_s: Callable[[], float] | None = None,
     ) -> None:
         """told gets each report to health, too; log gets what happened since the last; release
         says which version runs here, see service.release_of; rest_s, asked each time, passes
@@ -136,8 +136,8 @@ class Loop:
         while not self.stopping:
             # until it is ready somebody waits for that
             self.step(TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS)
-            if rest_s := self._rest_s():
-                time.sleep(rest_s)
+            if self._rest_s is not None:
+                time.sleep(self._rest_s())
         self._log([*self._core.vitals().events, ("info", "stopping", {})])
 
     def _stop(self, _signal: int, _frame: object) -> None:

@@ -137,7 +137,7 @@ class Boot:
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
         beat_counts_s: float = COUNTS_S,
-        rest_s: Callable[[], float] = lambda: 0.0,
+        rest_s: Callable[[], float] | None = None,
     ) -> Loop:
         """The loop of this process around core."""
         self.try_doors()

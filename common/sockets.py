@@ -241,7 +241,7 @@ class Sockets:
     def _receive_identified(self, channel: int, socket: "zmq.Socket[bytes]") -> list[Any]:
         connections = self._connections.get(channel)
         frames: list[Any] = []
-        recv, dry = socket.recv, False
+        recv = socket.recv
         user_of: dict[bytes, str] = {} if connections is None else connections.user_of
         ended: set[bytes] = set() if connections is None else connections.ended
         try:
@@ -264,14 +264,11 @@ class Sockets:
                 else:
                     self.named_drops += 1
                 if len(frames) == 1 and self._is_alone(socket):
-                    dry = socket not in self._unsure
                     break
         except zmq.Again:
-            dry = True
-        if dry:
             self._unsure.discard(socket)
         if connections is not None:
-            lost = connections.take_lost(dry)
+            lost = connections.take_lost(dry=socket not in self._unsure)
             if channel in self._telling_lost:
                 frames += [(routing_id, "", None) for routing_id in lost]
         return frames

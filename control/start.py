@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         prepare(config)
         return _start(supervisor, config, options)
     except KeyboardInterrupt:
-        print("RTES is stopped.")
+        say("RTES is stopped.")
         return 0
     except (OperatorError, CoreError, StartError, SupervisorError, OSError) as error:
         print(f"start: {error}", file=sys.stderr)
@@ -88,7 +88,7 @@ def export_settings(settings: list[str], environment: str) -> None:
 def _running_already(supervisor: Supervisor, profile: str) -> int:
     runs = supervisor.profile()
     if runs in (profile, STANDALONE):
-        print(f"RTES is running (supervisord {supervisor.pid()}). Stop it: scripts/stop.sh")
+        say(f"RTES is running (supervisord {supervisor.pid()}). Stop it: scripts/stop.sh")
         return 0
     raise StartError(f"profile {runs} is running in this checkout; stop it first: scripts/stop.sh")
 
