@@ -1,6 +1,6 @@
 """What participants ask besides orders: the gateway's own answers, and questions to risk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rtes.common import feed, link
 from rtes.common.messages import (
@@ -40,13 +40,18 @@ def history(
 
 
 def positions(
-    gateway: int, session: Session, message: RequestForPositions, account: Account | None
+    gateway: int,
+    session: Session,
+    message: RequestForPositions,
+    account: Account | None,
+    told: Mapping[int, int],
 ) -> bytes | BusinessMessageReject:
-    """Asks risk for an account's usage; the answer is for this session."""
+    """Asks risk for an account's usage; the answer is for this session, and of no less than it
+    was told: up to these sequence numbers, by matcher shard."""
     if account is None or not may_ask_about(session.account, account):
         return refuse(message, Code.NOT_AUTHORIZED)
     stamp = link.HEADER.pack(QUERY, gateway, 0, 0)
-    return stamp + encode((session.number, account.id, message.pos_req_id))
+    return stamp + encode((session.number, account.id, message.pos_req_id, list(told.items())))
 
 
 def security_list(

@@ -261,9 +261,9 @@ class GatewayCore(Outbox):
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
         account = self._find_account(message.account) if message.account else session.account
-        risk_shard = answers.number_of(account) % self._risks
-        query = answers.positions(self._gateway, session, message, account)
-        self._ask(session, RISK + risk_shard, query)
+        told = self._followers.applied
+        query = answers.positions(self._gateway, session, message, account, told)
+        self._ask(session, RISK + answers.number_of(account) % self._risks, query)
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
         blocks, status = self._followers.take(frame)

@@ -36,6 +36,7 @@ STATUS: Final = 3  # channel: what is expected on the links, answers to queries
 MATCHER: Final = 10  # channel of matcher shard 0
 REPLAY: Final = 50  # channel of the archive of shard 0
 STATUS_INTERVAL_NS: Final = 200_000_000
+ASKED_MAX: Final = 1_000  # questions that wait for the feed; the oldest goes, and is asked again
 
 
 class RiskCore:
@@ -56,6 +57,8 @@ class RiskCore:
         self._taken: dict[int, deque[tuple[link.Stamp, int, bytes]]] = {
             m: deque() for m in self._senders
         }
+        # (gateway, session, account, request_id, [(matcher, told_seq)])
+        self._asked: deque[tuple[Any, ...]] = deque(maxlen=ASKED_MAX)
         self._weights = dict.fromkeys(self._senders, 0)
         self._ready = False
         self._status_ns = 0
@@ -80,7 +83,7 @@ class RiskCore:
         stamp, payload = link.unpack(frame)
         sender: int = stamp[0]
         if sender == QUERY:
-            self._query(stamp[1], payload)
+            self._asked.append((stamp[1], *decode(payload)))
             return
         if not self._ready:
             return  # the gateway sends it again when it hears that we are
@@ -110,10 +113,16 @@ class RiskCore:
             if commands[0][C_CL_ORD_ID]:  # a participant's, who waits for it
                 self._took.observe(wall_ns - commands[0][C_RECEIVED_NS], len(commands))
 
-    def _query(self, gateway: int, payload: bytes) -> None:
-        session, account, request_id = decode(payload)
-        rows = self._risk.usage(account, request_id)
-        self.outbox.append((STATUS, None, answer_topic(gateway) + encode((session, rows))))
+    def _answer(self) -> None:
+        """Answer the questions whose askers were told nothing that is not known here yet."""
+        asked, self._asked = self._asked, deque(maxlen=ASKED_MAX)
+        for question in asked:
+            gateway, session, account, request_id, told = question
+            if any(seq >= self._followers.by_shard[shard].next_seq for shard, seq in told):
+                self._asked.append(question)
+                continue
+            rows = self._risk.usage(account, request_id)
+            self.outbox.append((STATUS, None, answer_topic(gateway) + encode((session, rows))))
 
     def _feed(self, frame: bytes, now_ns: int) -> None:
         blocks, status = self._followers.take(frame)
@@ -149,6 +158,8 @@ class RiskCore:
                 frame = self._senders[matcher].push(encode(groups), weight, now_ns)
                 self._send(matcher, [frame])
                 groups.clear()
+        if self._asked:
+            self._answer()
         if not self._ready and len(self._fenced) == len(self._senders):
             self._ready = self._followers.caught_up
             self._status_due |= self._ready

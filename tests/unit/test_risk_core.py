@@ -3,6 +3,7 @@
 from rtes.common import feed, link
 from rtes.common.records import Block, encode, lane_payload
 from rtes.common.refdata import Account, Instrument
+from rtes.common.riskwire import QUERY, TOPIC_ANSWER
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
 
@@ -35,6 +36,22 @@ def test_a_command_waits_for_the_block_its_sender_was_told() -> None:
     block = encode(tuple(Block(0, 1, 1, 1, 5, [], [], [], [])))
     core.receive(risk.FEED, [feed.frame(0, 1, 1, 1, block)], 2, 2)
     assert sent_to_matcher(core) == 1
+
+
+def test_a_question_waits_for_the_block_its_asker_was_told() -> None:
+    core = ready_risk()
+    question = link.HEADER.pack(QUERY, 0, 0, 0) + encode((9, 1, "q", [(0, 1)]))
+
+    def answers() -> int:
+        core.flush(2, 2)
+        sent, core.outbox = core.outbox, []
+        return sum(frame[:1] == TOPIC_ANSWER for _, _, frame in sent)
+
+    core.receive(risk.COMMANDS, [question], 2, 2)
+    assert answers() == 0
+    block = encode(tuple(Block(0, 1, 1, 1, 5, [], [], [], [])))
+    core.receive(risk.FEED, [feed.frame(0, 1, 1, 1, block)], 2, 2)
+    assert [answers(), answers()] == [1, 0]
 
 
 def test_a_command_whose_sender_was_told_nothing_goes_at_once() -> None:
