@@ -31,12 +31,12 @@ from rtes.client.testing import SERVICES, Mesh
 from rtes.common import messages as m
 from rtes.common.enums import OrdType, Side, TimeInForce
 from rtes.common.journal import segments
+from rtes.common.placement import MEMBERS
 from rtes.common.refusals import Code
 from rtes.common.storage import EXIT_JOURNAL_CORRUPT
 from rtes.common.tls import http_connection
 from rtes.control import certs
 
-ALL: Final = (*SERVICES, "marketdata", "snapshotter", "health")
 CRITICAL: Final = ("matcher", "archive", "risk", "gateway")
 POLL_S: Final = 0.05
 SLOWEST_CHECK_S: Final = 7.0  # by then /health says so, if it ever does
@@ -163,7 +163,7 @@ def probe(mesh: Mesh) -> int:
 
 
 def processes(mesh: Mesh) -> Iterator[Break]:
-    for service in ALL:
+    for service in MEMBERS:
         absent = "ExchangeAbsent" if service == "health" else "ServiceUnhealthy"
         alert = "ExchangeNotReady" if service in CRITICAL else absent
         yield Break(
@@ -297,7 +297,7 @@ def certificates(mesh: Mesh) -> Iterator[Break]:
 def exchange(directory: Path, **sections: Any) -> Iterator[tuple[Mesh, Prometheus]]:
     """With a Prometheus that has seen it healthy."""
     with (
-        Mesh(directory, ALL, journal=JOURNAL, **sections) as mesh,
+        Mesh(directory, MEMBERS, journal=JOURNAL, **sections) as mesh,
         Prometheus(mesh.config, directory) as prometheus,
     ):
         wait(lambda: well(mesh), WELL_S_MAX, "healthy")

@@ -2,10 +2,10 @@
 
     python -m benchmarks.mesh [--vs-null] [--pinned] [--quick] [--durability MODE]... [--json]
 
-Starts exchanges of its own (one per durability, market data on) beside whatever runs, and drives
+Starts exchanges of its own (one per durability, all services) beside whatever runs, and drives
 them through the gateway as participants do, over CURVE. --vs-null measures the null mesh in the
-same rounds, --pinned an exchange whose matcher has the first core for itself and whose other
-services share the rest. Medians of interleaved rounds; each run begins when all is idle.
+same rounds, --pinned an exchange whose gateway has one core, risk and the matcher another.
+Medians of interleaved rounds; each run begins when all is idle.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from rtes.benchmarks.driver import Target, cpu_us, drive, percentiles, settle
 from rtes.benchmarks.harness import environment, interleaved, median, show
 from rtes.benchmarks.null_mesh import NullMesh
 from rtes.client.testing import Mesh
+from rtes.common.placement import MEMBERS
 from rtes.common.refdata import load_instruments
 
-SERVICES: Final = ("matcher", "archive", "risk", "gateway", "marketdata")
 SEGMENT_MIB: Final = 64  # as shipped; the fixture's own is smaller
 NULL: Final = "null mesh"
 PINNED: Final = "pinned"
@@ -32,13 +32,12 @@ Cell = tuple[int, int]  # clients, orders per frame
 def exchange(
     stack: contextlib.ExitStack,
     durability: str,
-    services: tuple[str, ...] = SERVICES,
     cores: dict[str, list[int]] | None = None,
 ) -> Target:
-    """cores: by service; none: wherever the kernel puts them."""
+    """All services, as shipped. cores: by service; none: wherever the kernel puts them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     journal = {"durability": durability, "segment_mib": SEGMENT_MIB}
-    mesh = stack.enter_context(Mesh(directory, services, journal=journal, cores=cores or {}))
+    mesh = stack.enter_context(Mesh(directory, MEMBERS, journal=journal, cores=cores or {}))
     instruments = load_instruments(mesh.config.exchange.instruments).instruments
     return Target(
         f"{durability}, {PINNED}" if cores else durability,
@@ -51,11 +50,12 @@ def exchange(
 
 
 def pinned_cores() -> dict[str, list[int]]:
-    """The matcher alone on the first core, all others on the rest."""
+    """Risk and the matcher take turns on one core, the gateway has another; who follows the feed
+    runs wherever there is time."""
     first, *rest = sorted(os.sched_getaffinity(0))
     if not rest:
         raise click.UsageError("--pinned needs two cores")
-    return {service: [first] if service == "matcher" else rest for service in SERVICES}
+    return {"gateway": [first], "risk": [rest[0]], "matcher": [rest[0]]}
 
 
 def null(stack: contextlib.ExitStack) -> Target:

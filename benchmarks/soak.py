@@ -20,7 +20,7 @@ from rich.table import Table
 from rtes.benchmarks.driver import Target, drive, percentiles
 from rtes.benchmarks.harness import environment, show
 from rtes.benchmarks.idle import memory_mb
-from rtes.benchmarks.mesh import SERVICES, exchange
+from rtes.benchmarks.mesh import exchange
 
 SLICE_S: Final = 10.0  # between two looks
 
@@ -63,7 +63,7 @@ def main(minutes: float, rate: float, seed: int, as_json: bool) -> None:
     seconds = minutes * 60 / slices
     looks, latencies, began = [], [], time.monotonic()
     with ExitStack() as stack:
-        target = exchange(stack, "never", (*SERVICES, "snapshotter"))
+        target = exchange(stack, "never")
         looks.append(look(target))
         console = Console(stderr=True)
         for i in track(range(slices), "soaking", disable=as_json, console=console):

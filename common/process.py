@@ -47,6 +47,14 @@ def pin(cores: Sequence[int], setting: str) -> None:
         os.sched_setaffinity(0, cores)
 
 
+def yield_to_all() -> None:
+    """Run only when nothing else wants the core (SCHED_IDLE), in this thread and those it makes.
+
+    Unlike the lowest priority, it gives way at once to whoever wakes up, and the kernel places
+    wake-ups on its core as on an idle one."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def usage() -> tuple[float, int]:
     """CPU time of this process in seconds, and its resident memory in bytes."""
     spent = resource.getrusage(resource.RUSAGE_SELF)

@@ -102,9 +102,9 @@ class Boot:
     probes: ServiceProbes  # served when --probe-port is given
     wiring: Wiring  # where the sockets between services are
 
-    def sockets(self) -> Sockets:
+    def sockets(self, batch_bytes_max: int = sys.maxsize) -> Sockets:
         """Sockets with the channel to health."""
-        sockets = Sockets()
+        sockets = Sockets(batch_bytes_max)
         sockets.push(HEALTH_CHANNEL, *self.wiring.reached("health", 0), REPORTS_MAX)
         return sockets
 

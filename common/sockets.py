@@ -6,6 +6,7 @@ participant has a number, and so have the connections.
 """
 
 import select
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from rtes.common.curve import Allow, CurveClient, CurveServer, Reached
 from zmq.auth.thread import ThreadAuthenticator
 
 DRAIN_FRAMES_MAX: Final = 256
+BATCH_BYTES_MAX: Final = 24_000  # on an order's path: of some 500 orders
 HWM_FRAMES: Final = 50_000  # between services, which have windows of their own
 INBOUND_FRAMES_MAX: Final = 256  # of one participant; beyond it TCP makes it wait
 OUTBOUND_FRAMES_MAX: Final = 4_096  # to one participant that does not read
@@ -40,7 +42,10 @@ class Sockets:
     asked as long as it may have more than was read (`_unsure`). A frame that came alone is dealt
     with before that; a socket that was found to have more is drained (`_crowded`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_bytes_max: int = sys.maxsize) -> None:
+        """batch_bytes_max: what is read of a channel at a time ends with the frame that reaches
+        it. Where services hand work on, one that takes in all there is leaves the others idle."""
+        self._batch_bytes_max = batch_bytes_max
         self._context = zmq.Context()
         self._by_channel: dict[int, zmq.Socket[bytes]] = {}
         self._news = select.epoll()
@@ -163,9 +168,7 @@ class Sockets:
         self._poll(connections.monitor)
         self._channel_of_monitor[connections.monitor] = channel
 
-    def _secure(
-        self, channel: int, socket: "zmq.Socket[bytes]", curve: CurveServer | None
-    ) -> None:
+    def _secure(self, channel: int, socket: "zmq.Socket[bytes]", curve: CurveServer | None) -> None:
         if curve is None:
             return
         if self._authenticator is None:
@@ -208,7 +211,7 @@ class Sockets:
         return channels
 
     def receive(self, channel: int) -> list[Any]:
-        """What waits on a ready channel, up to DRAIN_FRAMES_MAX frames.
+        """What waits on a ready channel, up to DRAIN_FRAMES_MAX frames or batch_bytes_max.
 
         Of a crowded one, too, one frame is read at first; only if more wait is the queue drained
         until it is dry, because finding it dry costs an exception."""
@@ -218,11 +221,15 @@ class Sockets:
         recv = socket.recv
         frames: list[Any] = []
         try:
-            frames.append(recv(_NOBLOCK))
+            frame = recv(_NOBLOCK)
+            frames.append(frame)
             if self._is_alone(socket):
                 return frames
-            while len(frames) < DRAIN_FRAMES_MAX:
-                frames.append(recv(_NOBLOCK))
+            size = len(frame)
+            while len(frames) < DRAIN_FRAMES_MAX and size < self._batch_bytes_max:
+                frame = recv(_NOBLOCK)
+                frames.append(frame)
+                size += len(frame)
         except zmq.Again:  # with nothing read: news of another kind, somebody connected
             self._unsure.discard(socket)
         return frames
@@ -244,11 +251,14 @@ class Sockets:
         recv = socket.recv
         user_of: dict[bytes, str] = {} if connections is None else connections.user_of
         ended: set[bytes] = set() if connections is None else connections.ended
+        read = size = 0
         try:
-            for _ in range(DRAIN_FRAMES_MAX):
+            while read < DRAIN_FRAMES_MAX and size < self._batch_bytes_max:
                 routing_id = recv(_NOBLOCK)
                 frame = recv(0, False)
                 payload = frame.bytes
+                read += 1
+                size += len(payload)
                 while frame.more:  # nobody sends multipart here
                     frame, payload = recv(0, False), b""
                 if connections is None:
@@ -263,7 +273,7 @@ class Sockets:
                     frames.append((routing_id, user, payload))
                 else:
                     self.named_drops += 1
-                if len(frames) == 1 and self._is_alone(socket):
+                if read == 1 and self._is_alone(socket):
                     break
         except zmq.Again:
             self._unsure.discard(socket)

@@ -9,6 +9,7 @@ from rtes.common import feed, service
 from rtes.common.curve import refuses_unknown_key
 from rtes.common.live import LiveFlags, LiveThrottle
 from rtes.common.riskwire import TOPIC_STATUS, answer_topic
+from rtes.common.sockets import BATCH_BYTES_MAX
 from rtes.services.gateway import core as gateway
 from rtes.services.gateway.door import account_finder
 from rtes.services.gateway.limits import GatewayLimits
@@ -28,7 +29,7 @@ def main() -> int:
         mesh.risk_shards, mesh.matcher_shards, flags.flags,
     )  # fmt: skip
     flags.on_change(core.flags_changed)
-    sockets, reached = start.sockets(), start.wiring.reached
+    sockets, reached = start.sockets(BATCH_BYTES_MAX), start.wiring.reached
     endpoint = config.listening("gateway", shard).orders_endpoint
     core.market_data = config.market_data_endpoints
     sockets.router(gateway.CLIENTS, endpoint, curve, tell_lost=True)

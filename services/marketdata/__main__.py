@@ -3,11 +3,10 @@
 Exit code: 64 configuration.
 """
 
-import os
 import sys
 
 import zmq
-from rtes.common import feed, logs, service
+from rtes.common import feed, logs, process, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.common.records import decode
 from rtes.common.snapshots import ENGINE, MARKET_DATA
@@ -16,7 +15,6 @@ from rtes.services.marketdata.core import MarketDataCore
 from rtes.services.matcher import state
 from rtes.services.matcher.engine import Engine
 
-NICE = 19  # orders come first: under full load it falls behind instead of taking from them
 SUBSCRIBER_FRAMES_MAX = 10_000  # wait for a slow subscriber; it misses and asks for the rest
 ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot has fewer
 
@@ -24,7 +22,7 @@ ANSWER_FRAMES_MAX = 256  # wait for one who asks and does not read; a snapshot h
 def main() -> int:
     start = service.boot("marketdata")
     service.freeze_heap()
-    os.nice(NICE)
+    process.yield_to_all()  # orders come first: under full load it falls behind
     shard, config = start.shard, start.config
     instruments = [i for i in start.instruments if i.shard == shard]
     engine = Engine(shard, instruments, config.exchange.day_end_ns)

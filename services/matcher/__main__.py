@@ -9,6 +9,7 @@ import sys
 
 from rtes.common import logs, service, storage
 from rtes.common.journal import JournalCorruptError
+from rtes.common.sockets import BATCH_BYTES_MAX
 from rtes.services.matcher import shell
 from rtes.services.matcher.core import COMMANDS, FEED
 from rtes.services.matcher.failure import CommandFailedError
@@ -31,7 +32,7 @@ def main() -> int:
     log.info("recovered", **matcher.recovered)
     for account, cl_ord_id in matcher.crashes.poisoned:
         log.warning("refusing what stopped the matcher", account_id=account, cl_ord_id=cl_ord_id)
-    sockets = start.sockets()
+    sockets = start.sockets(BATCH_BYTES_MAX)
     sockets.pull(COMMANDS, *start.wiring.bound("matcher"))
     sockets.publish(FEED, *start.wiring.bound("feed"))
     writer = matcher.writer

@@ -8,6 +8,7 @@ import sys
 from rtes.common import feed, logs, service
 from rtes.common.records import decode
 from rtes.common.snapshots import RISK
+from rtes.common.sockets import BATCH_BYTES_MAX
 from rtes.services.risk import core as risk
 from rtes.services.risk.rules import Risk
 
@@ -24,7 +25,7 @@ def main() -> int:
             rules.restore(decode(saved.state))
             core.resume(m, saved.point.seq)
             logs.get().info("recovered", feed=m, snapshot_seq=saved.point.seq)
-    sockets = start.sockets()
+    sockets = start.sockets(BATCH_BYTES_MAX)
     sockets.pull(risk.COMMANDS, *wiring.bound("risk"))
     sockets.publish(risk.STATUS, *wiring.bound("riskpub"))
     feeds = [wiring.reached("feed", m) for m in range(mesh.matcher_shards)]

@@ -3,26 +3,25 @@
 Exit code: 64 configuration.
 """
 
-import os
 import sys
 
-from rtes.common import feed, logs, service
+from rtes.common import feed, logs, process, service
 from rtes.common.heartbeat import PATIENT_S
 from rtes.services.snapshotter import shell
 from rtes.services.snapshotter.core import FEED
 
-NICE = 19  # it may fall behind: then a start replays more
+REST_S = 0.05  # between two batches: nobody waits for it
 
 
 def main() -> int:
     start = service.boot("snapshotter")
     service.freeze_heap()
-    os.nice(NICE)
+    process.yield_to_all()  # it may fall behind: then a start replays more
     core = shell.snapshotter(start)
     sockets = start.sockets()
     feeds = [start.wiring.reached("feed", start.shard)]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
-    start.loop(core, sockets, beat_counts_s=PATIENT_S).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=lambda: REST_S).run()
     core.end()
     logs.write(core.vitals().events)
     sockets.close()

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from rtes.client.testing import SERVICES, Mesh, free_port
+from rtes.common.placement import MEMBERS
 
 pytestmark = pytest.mark.mesh
 SHOWN_S_MAX = 2.0
@@ -27,8 +28,7 @@ LIVE_S_MAX = 0.05
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """A whole exchange."""
-    services = (*SERVICES, "marketdata", "snapshotter", "health")
-    with Mesh(tmp_path_factory.mktemp("probes"), services) as mesh:
+    with Mesh(tmp_path_factory.mktemp("probes"), MEMBERS) as mesh:
         yield mesh
 
 

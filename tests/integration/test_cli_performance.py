@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from rtes.client import Client
-from rtes.client.testing import SERVICES, Mesh
+from rtes.client.testing import Mesh
+from rtes.common.placement import MEMBERS
 
 from tests.meshes import wait_for
 
@@ -29,8 +30,11 @@ def rtes(mesh: Mesh, *arguments: str) -> tuple[int, Any]:
 
 def test_stages_and_cores(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
-    services = (*SERVICES, "marketdata", "snapshotter", "health")
-    with Mesh(tmp_path, services, cores={"matcher": [core]}) as mesh:
+    with Mesh(tmp_path, MEMBERS, cores={"matcher": [core]}) as mesh:
+        policies = {n: os.sched_getscheduler(p.pid) for n, p in mesh.processes.items()}
+        yielding = {name for name, policy in policies.items() if policy == os.SCHED_IDLE}
+        assert yielding == {"marketdata", "snapshotter"}  # no order waits for them
+
         with Client.connect("DEMO1", config=mesh.config) as client:
             for _ in range(20):
                 client.buy("AAPL", 1, 58_000)

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from rtes.client.testing import SERVICES, Mesh
+from rtes.client.testing import Mesh
+from rtes.common.placement import MEMBERS
 
 from tests.browser import Browser
 from tests.meshes import connect
@@ -20,8 +21,7 @@ SIZES = {"desk": (1440, 1000), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    services = (*SERVICES, "marketdata", "snapshotter", "health")
-    with Mesh(tmp_path_factory.mktemp("dashboard"), services) as mesh:
+    with Mesh(tmp_path_factory.mktemp("dashboard"), MEMBERS) as mesh:
         with connect(mesh, "DEMO1") as one, connect(mesh, "DEMO2") as two:
             for level in range(8):
                 one.sell("AAPL", 100 - level, 58_600 + level)

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rtes.benchmarks.prometheus import Prometheus
 from rtes.client import Rejected
-from rtes.client.testing import SERVICES, Mesh
+from rtes.client.testing import Mesh
+from rtes.common.placement import MEMBERS
 from rtes.services.health.names import HELP
 
 from tests.meshes import connect, wait_for
@@ -22,8 +23,7 @@ pytestmark = pytest.mark.mesh
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Five orders: one filled, one half, one resting, two refused for their price."""
-    services = (*SERVICES, "marketdata", "snapshotter", "health")
-    with Mesh(tmp_path_factory.mktemp("metrics"), services) as mesh:
+    with Mesh(tmp_path_factory.mktemp("metrics"), MEMBERS) as mesh:
         with connect(mesh, "DEMO1") as one, connect(mesh, "DEMO2") as two:
             one.sell("AAPL", 100, 58_600)
             two.buy("AAPL", 40, 58_600)

@@ -56,6 +56,25 @@ def test_no_frame_is_left_waiting(tmp_path: Path) -> None:
         sockets.close()
 
 
+@pytest.mark.parametrize("kind", ["router", "pull"])
+def test_a_batch_ends_with_the_frame_that_makes_it_large(tmp_path: Path, kind: str) -> None:
+    """What is left of it is there at once the next time, without any news."""
+    address = f"ipc://{tmp_path}/socket"
+    here, there = Sockets(batch_bytes_max=1_000), Sockets()
+    getattr(here, kind)(1, address)
+    (there.dealer if kind == "router" else there.push)(1, address)
+    for _ in range(20):
+        there.send(1, None, bytes(300))
+    time.sleep(0.2)  # until all of it waits
+    sizes: list[int] = []
+    while sum(sizes) < 20:
+        assert here.wait(5_000) == [1]
+        sizes.append(len(here.receive(1)))
+    assert max(sizes) == 4
+    for sockets in (here, there):
+        sockets.close()
+
+
 @pytest.mark.parametrize(("end", "closed"), [(HANG_UP, 0), (CUT_OFF, 1)])
 def test_a_connection_that_is_being_ended_is_not_listened_to(end: bytes, closed: int) -> None:
     """What is cut off is closed at once, else what was sent to it has time to leave."""
