@@ -6,16 +6,27 @@ python="$root/.venv/bin/python"
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
 
-# The first Python that is new enough.
+# The Python to use: PYTHON, else the first that is new enough. One that can make environments and
+# compile comes first, and of those the system's: distributions build theirs with profile-guided
+# optimization, which is worth a sixth of the throughput (docs/performance.md).
 find_python() {
-    local candidate
-    for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
+    local candidate wanted new='sys.version_info >= (3, 11)'
+    local candidates=(/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11)
+    local whole="$new"' and find_spec("ensurepip") and isfile(get_path("include") + "/Python.h")'
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for wanted in "$whole" "$new"; do
+        for candidate in "${candidates[@]}"; do
+            if "$candidate" -c "import sys
+from importlib.util import find_spec
+from os.path import isfile
+from sysconfig import get_path
+sys.exit(not ($wanted))" 2>/dev/null; then
+                echo "$candidate"
+                return
+            fi
+        done
     done
-    die "needs Python 3.11 or newer; found $(python3 --version 2>&1 || true)." \
+    die "needs Python 3.11 or newer; tried ${candidates[*]}." \
         "Install it, or name it: PYTHON=/path/to/python3 $0"
 }
 
@@ -28,7 +39,7 @@ make_environment() {
     fi
     if ! "$python" -m pip --version >/dev/null 2>&1; then
         base=$(find_python) || exit 1
-        say "Making .venv with $("$base" --version) ..."
+        say "Making .venv with $("$base" --version), $(command -v "$base") ..."
         "$base" -m venv --clear "$root/.venv" ||
             die "cannot make .venv. On Debian and Ubuntu: apt install python3-venv"
     fi
