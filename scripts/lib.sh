@@ -26,7 +26,7 @@ sys.exit(not ($wanted))" 2>/dev/null; then
             fi
         done
     done
-    die "needs Python 3.11 or newer; tried ${candidates[*]}." \
+    die "needs Python 3.11 or newer; found $("${PYTHON:-python3}" --version 2>&1 || true)." \
         "Install it, or name it: PYTHON=/path/to/python3 $0"
 }
 
