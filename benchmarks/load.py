@@ -1,4 +1,4 @@
-"""One participant of a benchmark, a process of its own: floods, or sends at a fixed rate.
+"""The participants of a benchmark: one in a process of its own that floods, or some at fixed rates.
 
 Half of the requests are limit orders around the reference price, the rest cancel the oldest of
 them, so that the book stays of one size; part of the orders trade. Every request has exactly one
@@ -12,6 +12,8 @@ import select
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -178,45 +180,47 @@ def flood(peer: Peer, seconds: float, per_frame: int, ahead: int) -> dict[str, A
 
 
 class Pace:
-    """Requests that are due at fixed times, whatever became of those before. Answers are only
-    counted and kept as they come; what they say is looked into when the load is over, so that
-    the exchange need not share its cores with that."""
+    """Requests of one participant that are due at fixed times, whatever became of those before.
+    Answers are only counted and kept as they come; what they say is looked into when the load is
+    over, so that the exchange need not share its cores with that."""
 
     def __init__(self, peer: Peer, per_s: float, seconds: float, per_frame: int) -> None:
         self._peer = peer
         self._gap_s = per_frame / per_s
-        self._frames = int(seconds / self._gap_s)
+        frames = int(seconds / self._gap_s)
+        self._ready = deque(peer.request(per_frame) for _ in range(frames))
         self._warm_up = int(WARM_UP_S / self._gap_s) * per_frame
         self._per_frame = per_frame
+        self._next_s = 0.0
+        self._late_s = 0.0
+        self._dues: list[float] = []  # of each frame sent
         self._came: list[tuple[float, bytes]] = []  # when, frame
         self._answered = 0
+        self.fd: int = peer.socket.get(zmq.FD)
 
-    def run(self) -> dict[str, Any]:
-        peer, fd, per_frame = self._peer, self._peer.socket.get(zmq.FD), self._per_frame
-        ready = deque(peer.request(per_frame) for _ in range(self._frames))
-        dues: list[float] = []  # of each frame sent
-        late_s = 0.0
-        _wait_go()
-        next_s = time.time()
-        while ready or self._answered < len(dues) * per_frame:
-            now = time.time()
-            # beyond the window a request waits here; its time counts from when it was due
-            while ready and next_s <= now and self._waiting(dues) + per_frame <= WINDOW:
-                peer.socket.send(ready.popleft())
-                dues.append(next_s)
-                late_s = max(late_s, now - next_s)
-                next_s += self._gap_s
-            self._drain()
-            full = self._waiting(dues) + per_frame > WINDOW  # then only an answer changes anything
-            wait_s = next_s - time.time() if ready and not full else SILENCE_S
-            if wait_s > 0 and not select.select([fd], [], [], wait_s)[0] and wait_s == SILENCE_S:
-                break
-        return {**self._times(dues), "unanswered": self._waiting(dues), "late_us": late_s * 1e6}
+    def begin(self, now_s: float, roll: Callable[[], float]) -> None:
+        """The first is due within one gap: participants do not keep step."""
+        self._next_s = now_s + roll() * self._gap_s
 
-    def _waiting(self, dues: list[float]) -> int:
-        return len(dues) * self._per_frame - self._answered
+    @property
+    def over(self) -> bool:
+        return not self._ready and self._waiting() <= 0
 
-    def _drain(self) -> None:
+    def wakes_s(self) -> float:
+        """When the next is due; never when only an answer changes anything: all are sent, or the
+        window is full. A request waits here then, and its time counts from when it was due."""
+        full = self._waiting() + self._per_frame > WINDOW
+        return inf if full or not self._ready else self._next_s
+
+    def send_due(self, now_s: float) -> None:
+        while self.wakes_s() <= now_s:
+            self._peer.socket.send(self._ready.popleft())
+            self._dues.append(self._next_s)
+            self._late_s = max(self._late_s, now_s - self._next_s)
+            self._next_s += self._gap_s
+            self.drain()  # sending may have taken in the news that fd would have told
+
+    def drain(self) -> None:
         peer = self._peer
         try:
             while True:
@@ -225,6 +229,13 @@ class Pace:
                 self._answered += peer.count(frame)
         except zmq.Again:
             pass
+
+    def _waiting(self) -> int:
+        return len(self._dues) * self._per_frame - self._answered
+
+    def result(self) -> dict[str, Any]:
+        late_us = self._late_s * 1e6
+        return {**self._times(self._dues), "unanswered": self._waiting(), "late_us": late_us}
 
     def _times(self, dues: list[float]) -> dict[str, list[float]]:
         """Of each request after the warm-up: all of it, and by stage where times are known."""
@@ -244,19 +255,44 @@ class Pace:
         return {"total_us": total_us, "to_match_us": to_match_us, "to_client_us": to_client_us}
 
 
+def keep_pace(paces: list[Pace], seed: int) -> None:
+    """Until all is answered, or nothing comes any more."""
+    roll = random.Random(seed).random
+    by_fd = {pace.fd: pace for pace in paces}
+    _wait_go()
+    for pace in paces:
+        pace.begin(time.time(), roll)
+    while not all(pace.over for pace in paces):
+        now_s = time.time()
+        for pace in paces:
+            pace.send_due(now_s)
+        wait_s = min(pace.wakes_s() for pace in paces) - time.time()
+        if wait_s <= 0:
+            continue
+        found = select.select(by_fd, [], [], min(wait_s, SILENCE_S))[0]
+        if not found and wait_s == inf:
+            return
+        for fd in found:
+            by_fd[fd].drain()
+
+
 def _wait_go() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def main() -> None:
-    spec = json.loads(sys.argv[1])
-    peer: Peer = Null(spec) if spec["null"] else Exchange(spec)
-    if spec["per_s"]:
-        result = Pace(peer, spec["per_s"], spec["seconds"], spec["per_frame"]).run()
+    specs = json.loads(sys.argv[1])
+    peers: list[Peer] = [Null(spec) if spec["null"] else Exchange(spec) for spec in specs]
+    first = specs[0]
+    seconds, per_frame = first["seconds"], first["per_frame"]
+    if first["per_s"]:
+        paces = [Pace(peer, first["per_s"], seconds, per_frame) for peer in peers]
+        keep_pace(paces, first["seed"])
+        results = [pace.result() for pace in paces]
     else:
-        result = flood(peer, spec["seconds"], spec["per_frame"], spec["ahead"])
-    print(json.dumps(result), flush=True)
+        results = [flood(peer, seconds, per_frame, first["ahead"]) for peer in peers]
+    print(json.dumps(results), flush=True)
 
 
 if __name__ == "__main__":

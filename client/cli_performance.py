@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rtes.client.cli_common import Setting, shared, show_table
@@ -184,17 +185,21 @@ def layout(cores: ServiceCores, running: Iterable[Running]) -> list[dict[str, An
 @shared(account=None)
 @click.option("--seconds", type=click.FloatRange(min=0), default=5.0, show_default=True,
               help="How far to look back; 0: to the start.")  # fmt: skip
-def latency(setting: Setting, seconds: float) -> None:
-    """Show how long orders take to each stage, now; Ctrl-C ends it.
+@click.option("--once", is_flag=True, help="Print it once, after so many seconds, and leave.")
+def latency(setting: Setting, seconds: float, once: bool) -> None:
+    """Watch how long orders take to each stage until Ctrl-C.
 
-    With --json it is printed once, after so many seconds."""
+    With --json it is printed once."""
     config = setting.config
     first = scrape(config)
-    if setting.as_json:
+    over = f"last {seconds:g} s" if seconds else "since the start"
+    if once or setting.as_json:
         if seconds:
             time.sleep(seconds)
         rows = stages(scrape(config), first if seconds else {})
-        setting.emit({"seconds": seconds, "stages": rows}, lambda: None)
+        setting.emit(
+            {"seconds": seconds, "stages": rows}, lambda: Console().print(_table(rows, over))
+        )
         return
     taken = deque([(time.monotonic(), first)])
     with (
@@ -207,7 +212,7 @@ def latency(setting: Setting, seconds: float) -> None:
             while len(taken) > 2 and taken[1][0] <= taken[-1][0] - seconds:
                 taken.popleft()
             rows = stages(taken[-1][1], taken[0][1] if seconds else {})
-            live.update(_table(rows, f"last {seconds:g} s" if seconds else "since the start"))
+            live.update(_table(rows, over))
 
 
 def scrape(config: Config) -> dict[str, Buckets]:

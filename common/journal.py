@@ -317,15 +317,17 @@ class Journal:
         size = max(self._segment_bytes, bytes_min)
         if not prepared.exists() or prepared.stat().st_size < size:
             self._allocate(prepared, size)
+        synced = self._sync_interval_ns is not None
         if self._fd >= 0:
-            if self._sync_interval_ns is not None:
+            if synced:
                 os.fdatasync(self._fd)
             os.close(self._fd)
         path = prepared.rename(self._directory / f"{first_seq:020d}{SUFFIX}")
         failpoint.at("journal.rolled")
         self._fd = os.open(path, os.O_RDWR)
         self._offset, self._end = 0, size
-        sync_directory(self._directory)
+        if synced:
+            sync_directory(self._directory)
 
     def sync(self, now_ns: int) -> None:
         """Make what was appended survive power loss, when the setting says that it is time."""

@@ -51,7 +51,8 @@ def yield_to_all() -> None:
     """Run only when nothing else wants the core (SCHED_IDLE), in this thread and those it makes.
 
     Unlike the lowest priority, it gives way at once to whoever wakes up, and the kernel places
-    wake-ups on its core as on an idle one."""
+    wake-ups on its core as on an idle one. It is not idle, though: only a core with nothing at all
+    to do takes over what waits for another, so who yields works in short turns and rests."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 

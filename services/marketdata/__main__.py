@@ -35,7 +35,7 @@ def main() -> int:
         core.resume(saved[1].point.seq)
         logs.get().info("recovered", snapshot_seq=saved[1].point.seq)
     curve = start.curve_server()
-    sockets = start.sockets()
+    sockets = start.sockets(shell.BATCH_BYTES_MAX)
     exchange = config.listening("marketdata", shard)
     endpoint = exchange.market_data_endpoint
     sockets.publish(shell.PUBLISH, endpoint, curve, SUBSCRIBER_FRAMES_MAX, tell_wanted=True)

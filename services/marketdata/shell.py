@@ -17,6 +17,7 @@ PUBLISH: Final = 3  # channel (XPUB): topic, message; what subscribers want come
 REPLAY: Final = 4  # channel: the archive
 REST_S: Final = 0.001  # between two batches of the feed
 UNWANTED_REST_S: Final = 0.005  # while nobody has subscribed to anything
+BATCH_BYTES_MAX: Final = 50_000  # of the feed, some 300 orders: see process.yield_to_all
 CEASES, BEGINS = b"\0", b"\1"  # to be wanted: the first byte of what comes on PUBLISH
 
 
@@ -30,6 +31,7 @@ class MarketDataShell:
         self._followers = feed.Followers([shard])
         self._live = False
         self._took = Histogram()  # from execution to here
+        self._taken_bytes = 0  # of the feed, in this batch
         self._published = 0
         self._requests = 0
 
@@ -50,6 +52,7 @@ class MarketDataShell:
                     self._core.wanted(frame[1:], frame[:1] == BEGINS, now_ns)
             return
         for frame in frames:
+            self._taken_bytes += len(frame)
             for block in self._followers.take(frame)[0]:
                 self._core.handle_block(block, now_ns)
                 if self._live:
@@ -70,8 +73,10 @@ class MarketDataShell:
         self._core.tick(now_ns)
 
     def rest_s(self) -> float:
-        """For the loop: how long to let the feed wait for company."""
-        return REST_S if self._core.subscriptions else UNWANTED_REST_S
+        """For the loop: how long to let the feed wait for company, after a full batch shorter."""
+        taken, self._taken_bytes = self._taken_bytes, 0
+        wanted = self._core.subscriptions or taken >= BATCH_BYTES_MAX
+        return REST_S if wanted else UNWANTED_REST_S
 
     def _lag(self) -> int:
         follower = self._followers.by_shard[self._shard]

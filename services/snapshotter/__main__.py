@@ -10,8 +10,6 @@ from rtes.common.heartbeat import PATIENT_S
 from rtes.services.snapshotter import shell
 from rtes.services.snapshotter.core import FEED
 
-REST_S = 0.05  # between two batches: nobody waits for it
-
 
 def main() -> int:
     start = service.boot("snapshotter")
@@ -21,7 +19,7 @@ def main() -> int:
     sockets = start.sockets()
     feeds = [start.wiring.reached("feed", start.shard)]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
-    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=lambda: REST_S).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=core.rest_s).run()
     core.end()
     logs.write(core.vitals().events)
     sockets.close()

@@ -21,7 +21,9 @@ from rtes.services.matcher.engine import Engine
 from rtes.services.risk.rules import Risk
 
 FEED: Final = 1  # channel: status of the matcher
-COMMANDS_PER_STEP: Final = 20_000  # about 0.2 s: health hears of us in between
+COMMANDS_PER_STEP: Final = 1_000  # about a millisecond, see process.yield_to_all
+REST_S: Final = 0.05  # between two steps: nobody waits for it
+BEHIND_REST_S: Final = 0.005
 RETRY_NS: Final = 5_000_000_000  # after one that failed
 
 BlocksFrom = Callable[[int], Iterator[tuple[StoredBlock, bytes]]]
@@ -105,6 +107,10 @@ class SnapshotterCore:
             self._time_ns = self._replicas.execute(payload)
             self._at = Point(last_seq, stored.crc)
             left -= stored.commands
+
+    def rest_s(self) -> float:
+        """For the loop: how long to let the journal grow."""
+        return BEHIND_REST_S if self._at.seq < self._head_seq else REST_S
 
     def tick(self, now_ns: int) -> None:
         if self._next_ns == 0:

@@ -17,15 +17,21 @@ from tests.meshes import wait_for
 pytestmark = pytest.mark.mesh
 
 
-def rtes(mesh: Mesh, *arguments: str) -> tuple[int, Any]:
-    """Exit code and what is printed with --json."""
+def printed(mesh: Mesh, *arguments: str) -> tuple[int, str]:
+    """Exit code and standard output."""
     done = subprocess.run(
         [sys.executable, "-c", "from rtes.client.cli import main; main()", *arguments,
-         "--json", "--profile", str(mesh.config_file)],
+         "--profile", str(mesh.config_file)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    return done.returncode, done.stdout
+
+
+def rtes(mesh: Mesh, *arguments: str) -> tuple[int, Any]:
+    """Exit code and what is printed with --json."""
+    code, text = printed(mesh, *arguments, "--json")
+    return code, json.loads(text)
 
 
 def test_stages_and_cores(tmp_path: Path) -> None:
@@ -50,6 +56,11 @@ def test_stages_and_cores(tmp_path: Path) -> None:
         wait_for(all_told)
         assert all(row["p50_us"] > 0 for row in stages.values()), stages
         assert stages["gateway to report"]["p50_us"] >= stages["gateway to risk"]["p50_us"]
+
+        code, text = printed(mesh, "latency", "--once", "--seconds", "0")  # no terminal: it ends
+        assert code == 0
+        assert "since the start" in text
+        assert all(name in text for name in stages), text
 
         code, found = rtes(mesh, "affinity")
         rows = {row["service"]: row for row in found["services"]}

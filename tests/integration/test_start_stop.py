@@ -3,7 +3,6 @@ nothing behind. Real processes; the first start makes the environment, as a newc
 """
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -291,15 +290,13 @@ def foreground(checkout: Checkout) -> "subprocess.Popen[str]":
 
 
 def test_an_old_python_is_refused_clearly(tmp_path: Path) -> None:
-    home = copy_of_the_checkout(tmp_path / "old").home
+    checkout = copy_of_the_checkout(tmp_path / "new")
     old = tmp_path / "of another day" / "python3"
     old.parent.mkdir()
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 || exit 1\n')
     old.chmod(0o755)
-    environ = {**os.environ, "PYTHON": str(old)}
-    told = subprocess.run(
-        [home / "scripts" / "start.sh"], env=environ, capture_output=True, text=True, check=False
-    )
+    told = checkout.run("start.sh", PYTHON=str(old))
+    checkout.run("stop.sh")  # should it have started all the same
     assert told.returncode == 1
     assert "needs Python 3.11 or newer; found Python 3.9.2" in told.stderr
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from rtes.common import feed
 from rtes.common.enums import Channel, MdEntryType, MdUpdateAction, SecurityTradingStatus, Side
 from rtes.common.invariant import InvariantError
 from rtes.common.marketdata import (
@@ -272,6 +273,16 @@ def test_the_feed_waits_longer_for_company_while_nobody_has_subscribed() -> None
         rests.append(publisher.rest_s())
     long, short = shell.UNWANTED_REST_S, shell.REST_S
     assert rests == [long, short, short, short, long]
+
+
+def test_the_feed_waits_shorter_while_more_of_it_is_there() -> None:
+    core = MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS)
+    publisher, rests = shell.MarketDataShell(0, core), []
+    for size in (shell.BATCH_BYTES_MAX, 100, shell.BATCH_BYTES_MAX // 2):
+        frame = feed.frame(0, 1, 5, 1, bytes(size))  # after a gap: not looked into yet
+        publisher.receive(shell.FEED, [frame], START_NS, START_NS)
+        rests.append(publisher.rest_s())
+    assert rests == [shell.REST_S, shell.UNWANTED_REST_S, shell.UNWANTED_REST_S]
 
 
 def test_a_new_publisher_offers_everything_for_a_while() -> None:
