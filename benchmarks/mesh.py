@@ -206,7 +206,7 @@ def run(
 ) -> None:  # fmt: skip
     cells = [(c, f) for c in clients for f in orders_per_frame]
     if quick:
-        cells, seconds, repetitions = cells[-1:], min(seconds, 2.0), min(repetitions, 3)
+        cells, seconds, repetitions = cells[-1:], min(seconds, 1.5), min(repetitions, 3)
     where = environment()
     with contextlib.ExitStack() as stack:
         targets = [exchange(stack, durability) for durability in durabilities]

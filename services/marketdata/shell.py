@@ -17,6 +17,7 @@ PUBLISH: Final = 3  # channel (XPUB): topic, message; what subscribers want come
 REPLAY: Final = 4  # channel: the archive
 REST_S: Final = 0.001  # between two batches of the feed
 UNWANTED_REST_S: Final = 0.005  # while nobody has subscribed to anything
+BEHIND_REST_S: Final = 0.0005
 BATCH_BYTES_MAX: Final = 50_000  # of the feed, some 300 orders: see process.yield_to_all
 CEASES, BEGINS = b"\0", b"\1"  # to be wanted: the first byte of what comes on PUBLISH
 
@@ -75,8 +76,9 @@ class MarketDataShell:
     def rest_s(self) -> float:
         """For the loop: how long to let the feed wait for company, after a full batch shorter."""
         taken, self._taken_bytes = self._taken_bytes, 0
-        wanted = self._core.subscriptions or taken >= BATCH_BYTES_MAX
-        return REST_S if wanted else UNWANTED_REST_S
+        if taken >= BATCH_BYTES_MAX:
+            return BEHIND_REST_S
+        return REST_S if self._core.subscriptions else UNWANTED_REST_S
 
     def _lag(self) -> int:
         follower = self._followers.by_shard[self._shard]

@@ -23,7 +23,7 @@ from rtes.services.risk.rules import Risk
 FEED: Final = 1  # channel: status of the matcher
 COMMANDS_PER_STEP: Final = 1_000  # about a millisecond, see process.yield_to_all
 REST_S: Final = 0.05  # between two steps: nobody waits for it
-BEHIND_REST_S: Final = 0.005
+BEHIND_REST_S: Final = 0.002
 RETRY_NS: Final = 5_000_000_000  # after one that failed
 
 BlocksFrom = Callable[[int], Iterator[tuple[StoredBlock, bytes]]]

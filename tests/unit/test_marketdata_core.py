@@ -282,7 +282,7 @@ def test_the_feed_waits_shorter_while_more_of_it_is_there() -> None:
         frame = feed.frame(0, 1, 5, 1, bytes(size))  # after a gap: not looked into yet
         publisher.receive(shell.FEED, [frame], START_NS, START_NS)
         rests.append(publisher.rest_s())
-    assert rests == [shell.REST_S, shell.UNWANTED_REST_S, shell.UNWANTED_REST_S]
+    assert rests == [shell.BEHIND_REST_S, shell.UNWANTED_REST_S, shell.UNWANTED_REST_S]
 
 
 def test_a_new_publisher_offers_everything_for_a_while() -> None:
