@@ -1,10 +1,12 @@
 """Starts the client processes of one run against one target, and puts their answers together."""
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -94,6 +96,21 @@ def settle(targets: Iterable[Target]) -> None:
                 break
             if time.monotonic() > until:
                 raise SystemExit(f"{target.name}: still busy {SETTLED_AFTER_S:.0f} s after a run")
+
+
+@contextlib.contextmanager
+def alone(target: Target, targets: Iterable[Target]) -> Iterator[None]:
+    """Once all have settled, nothing of the others runs meanwhile, not even their timers."""
+    targets = list(targets)
+    settle(targets)
+    others = [p for other in targets if other is not target for p in other.processes.values()]
+    for process in others:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in others:
+            process.send_signal(signal.SIGCONT)
 
 
 def percentiles(results: list[dict[str, Any]]) -> dict[str, float]:

@@ -5,7 +5,7 @@
 Starts exchanges of its own (one per durability, all services) beside whatever runs, and drives
 them through the gateway as participants do, over CURVE. --vs-null measures the null mesh in the
 same rounds, --pinned an exchange whose gateway has one core, risk and the matcher another.
-Medians of interleaved rounds; each run begins when all is idle.
+Medians of interleaved rounds; each run begins when all is idle, then the other meshes stand still.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import click
 from rich.table import Table
-from rtes.benchmarks.driver import Target, cpu_us, drive, percentiles, settle
+from rtes.benchmarks.driver import Target, alone, cpu_us, drive, percentiles
 from rtes.benchmarks.harness import environment, interleaved, median, show
 from rtes.benchmarks.null_mesh import NullMesh
 from rtes.client.testing import Mesh
@@ -80,8 +80,8 @@ def measure_throughput(
     plan = [(target, cell) for cell in cells for target in targets]  # what is compared adjoins
 
     def run(at: tuple[Target, Cell], r: int) -> dict[str, Any]:
-        settle(targets)
-        return throughput(*at, seconds, r)
+        with alone(at[0], targets):
+            return throughput(*at, seconds, r)
 
     found = interleaved(plan, repetitions, run, quiet)
     rows = []
@@ -111,8 +111,8 @@ def measure_latency(
 
     def run(at: tuple[Target, str, Cell, float], r: int) -> dict[str, Any]:
         target, _, cell, per_s = at
-        settle(targets)
-        return percentiles(drive(target, *cell, seconds, r, per_s))
+        with alone(target, targets):
+            return percentiles(drive(target, *cell, seconds, r, per_s))
 
     rows = []
     for (target, name, cell, per_s), runs in interleaved(plan, repetitions, run, quiet).items():
