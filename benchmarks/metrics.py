@@ -98,12 +98,13 @@ def main(requests: int, repetitions: int, as_json: bool) -> None:
         "counters": addition_us() / order_us,
         "reports": max(reports.values()) * 1e3 / HEALTH_INTERVAL_NS,
     }
-    shares["all"] = sum(shares.values())
+    shares = {name: round(share, 4) for name, share in shares.items()}
+    shares["all"] = round(sum(shares.values()), 4)
     table = Table("order, CPU us", *shares, title="shares of what an order costs all cores")
     table.add_row(f"{order_us:.2f}", *(f"{share:.2%}" for share in shares.values()))
     result: dict[str, Any] = {
         "order_us": round(order_us, 3),
-        **{name: round(share, 4) for name, share in shares.items()},
+        **shares,
         "report_us": {name: round(us, 1) for name, us in reports.items()},
         "repetitions": repetitions,
         "environment": where,
