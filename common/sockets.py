@@ -168,9 +168,7 @@ class Sockets:
         self._poll(connections.monitor)
         self._channel_of_monitor[connections.monitor] = channel
 
-    def _secure(
-        self, channel: int, socket: "zmq.Socket[bytes]", curve: CurveServer | None
-    ) -> None:
+    def _secure(self, channel: int, socket: "zmq.Socket[bytes]", curve: CurveServer | None) -> None:
         if curve is None:
             return
         if self._authenticator is None:

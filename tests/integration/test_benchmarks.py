@@ -3,10 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from rtes.benchmarks.driver import Target, alone, drive
+from rtes.benchmarks.mesh import exchange
+
+from tests.meshes import wait_for
 
 pytestmark = pytest.mark.mesh
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +85,26 @@ def test_idle() -> None:
     rows = {row["process"]: row for row in result["processes"]}
     assert {"supervisord", "watchdog", "matcher", "gateway", "health", "control"} <= set(rows)
     assert all(0 < row["pss_mb"] <= row["rss_mb"] for row in rows.values())
+
+
+def test_clients_of_one_process_keep_their_pace_while_another_exchange_stands_still() -> None:
+    """What benchmarks.mesh does, which is too slow for here."""
+    clients, per_client = 3, 100
+    with ExitStack() as stack:
+        loaded, other = (exchange(stack, "never") for _ in range(2))
+        with alone(loaded, [loaded, other]):
+            wait_for(lambda: stopped(other) == set(other.processes))
+            results = drive(loaded, clients, 2, 1.0, 1, float(clients * per_client))
+        wait_for(lambda: stopped(other) == set())
+    counted = per_client // 2  # the first half second warms up
+    assert [len(result["total_us"]) for result in results] == [counted] * clients
+    assert [result["unanswered"] for result in results] == [0] * clients
+
+
+def stopped(target: Target) -> set[str]:
+    """Which of its services stand still."""
+    states = {name: psutil.Process(p.pid).status() for name, p in target.processes.items()}
+    return {name for name, state in states.items() if state == psutil.STATUS_STOPPED}
 
 
 def test_soak() -> None:
