@@ -2,11 +2,14 @@
 
 Pure. Lag is measured against the least lag seen, so the two clocks may differ by any constant.
 A message counts as late only while more of them wait here: a publisher that is late itself makes
-nobody slow. Once slow, always slow: whoever wants to start over subscribes anew.
+nobody slow; nor does one that starts again, which every topic misses at once, or by its next
+heartbeat. Once slow, always slow: whoever wants to start over subscribes anew.
 """
 
 from collections import deque
 from typing import Final
+
+from rtes.common.marketdata import HEARTBEAT_INTERVAL_NS
 
 GAPS_MAX: Final = 3  # within GAPS_NS
 GAPS_NS: Final = 10_000_000_000
@@ -31,14 +34,16 @@ class Pace:
 
     def drained(self, more_waits: bool, gaps: int, now_ns: int) -> None:
         """The queue was read, as far as one poll does. gaps: missed so far, over all books."""
-        self._gap_times_ns.extend([now_ns] * (gaps - self._gaps))
+        times = self._gap_times_ns
+        while times and now_ns - times[0] >= GAPS_NS:
+            times.popleft()
+        if gaps > self._gaps and (not times or now_ns - times[-1] > HEARTBEAT_INTERVAL_NS):
+            times.append(now_ns)
         self._gaps = gaps
-        while self._gap_times_ns and now_ns - self._gap_times_ns[0] >= GAPS_NS:
-            self._gap_times_ns.popleft()
         if self.slow:
             return
-        if len(self._gap_times_ns) > GAPS_MAX:
-            self.slow = f"{len(self._gap_times_ns)} gaps within {GAPS_NS // 1_000_000_000} s"
+        if len(times) > GAPS_MAX:
+            self.slow = f"{len(times)} gaps within {GAPS_NS // 1_000_000_000} s"
         behind_ns = self._latest_ns - (self._least_ns or 0)
         if more_waits and behind_ns > BEHIND_NS_MAX:
             self.slow = f"{behind_ns / 1e9:.1f} s behind"

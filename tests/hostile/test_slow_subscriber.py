@@ -124,11 +124,24 @@ def test_what_waits_for_a_subscriber_is_bounded_and_four_gaps_mark_it(
 def test_four_gaps_in_ten_seconds_are_too_many_three_are_not() -> None:
     pace = Pace()
     for i in range(1, 4):
-        pace.drained(False, i, i)
+        pace.drained(False, i, 2 * i * S)
     assert pace.slow == ""
-    pace.drained(False, 4, GAPS_NS + 1)  # the first is forgotten
+    pace.drained(False, 4, GAPS_NS + 2 * S)  # the first is forgotten
     assert pace.slow == ""
-    pace.drained(False, 5, GAPS_NS + 1)
+    pace.drained(False, 4, GAPS_NS + 3 * S)
+    assert pace.slow == ""
+    pace.drained(False, 5, GAPS_NS + 7 * S // 2)
+    assert pace.slow == "4 gaps within 10 s"
+
+
+def test_what_all_topics_miss_at_once_is_one_gap() -> None:
+    """A publisher that starts again was gone for each of them; their heartbeats tell it."""
+    pace = Pace()
+    for i in range(1, 20):
+        pace.drained(False, i, i * S // 20)
+    for second in range(1, 4):
+        assert pace.slow == ""
+        pace.drained(False, 20 + second, S // 20 + second * S + second)
     assert pace.slow == "4 gaps within 10 s"
 
 

@@ -146,8 +146,9 @@ def test_08_a_slow_reader_harms_nobody(mesh: Mesh, other: Client) -> None:
         assert [t.cum_qty for t in trades] == list(range(3_001))
 
 
-def prices(mesh: Mesh, client: Client) -> MarketData:
-    feed = client.market_data(["AAPL"], ("top", "depth", "trades"))
+def prices(client: Client, symbol: str) -> MarketData:
+    """Of a symbol that no other test trades: what happened before may not have been told yet."""
+    feed = client.market_data([symbol], ("top", "depth", "trades"))
     polled(feed, lambda: not feed.stale)
     return feed
 
@@ -167,18 +168,23 @@ def polled(feed: MarketData, done: Callable[[], bool]) -> list[object]:
 def test_09_a_lost_message_shows(mesh: Mesh, one: Client, other: Client) -> None:
     """A third of the market data was lost, and no gap showed it. Here each message is numbered;
     a subscriber that was cut off learns what it missed."""
-    with prices(mesh, one) as feed:
-        book = feed.books["AAPL"]
-        one.sell("AAPL", 50, PX)
+    with prices(one, "MSFT") as feed:
+        book = feed.books["MSFT"]
+        one.sell("MSFT", 50, 3_070)
         polled(feed, lambda: bool(book.asks))
         for _ in range(25):
-            other.buy("AAPL", 1, PX)
+            other.buy("MSFT", 1, 3_070)
         mesh.restart("marketdata")
         for _ in range(25):
-            other.buy("AAPL", 1, PX)
-        events = polled(feed, lambda: not feed.stale and not book.asks)
-        numbers = [e.rpt_seq for e in events if isinstance(e, Trade)]
-        assert numbers == list(range(numbers[0], numbers[0] + 50))
+            other.buy("MSFT", 1, 3_070)
+        numbers: list[int] = []
+
+        def all_told() -> bool:
+            numbers.extend(e.rpt_seq for e in feed.poll(0.02) if isinstance(e, Trade))
+            return len(numbers) >= 50 and not feed.stale and not book.asks
+
+        wait_for(all_told)
+        assert numbers == list(range(1, 51))
 
 
 def probe(mesh: Mesh, path: str) -> tuple[int, str]:
@@ -227,14 +233,14 @@ def test_11_collar_aggressor_and_top_are_right(mesh: Mesh, one: Client, other: C
     one.buy("TSLA", 1, 3_600)
     other.sell("TSLA", 1, 3_600)  # the band follows the last trade
     one.buy("TSLA", 1, 3_900)
-    with prices(mesh, one) as feed:
-        book = feed.books["AAPL"]
-        bid = one.buy("AAPL", 5, PX - 1)
-        one.sell("AAPL", 5, PX + 1)
+    with prices(one, "GOOGL") as feed:
+        book = feed.books["GOOGL"]
+        bid = one.buy("GOOGL", 5, 57_770 - 1)
+        one.sell("GOOGL", 5, 57_770 + 1)
         one.replace(bid, qty=4)
         polled(feed, lambda: book.top is not None and book.top.bid_size == 4)
-        other.sell("AAPL", 1, PX - 1)
-        other.buy("AAPL", 2, PX + 1)
+        other.sell("GOOGL", 1, 57_770 - 1)
+        other.buy("GOOGL", 2, 57_770 + 1)
 
         def all_told() -> bool:  # top and trades come by different topics
             last, top = book.last_trade, book.top
