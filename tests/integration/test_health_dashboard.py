@@ -49,7 +49,7 @@ def test_the_page_shows_the_exchange(traded: Mesh, tmp_path: Path, size: str) ->
         browser.until("document.querySelectorAll('#latency path').length == 6")
         assert "586.00" in text(browser, "books")
         assert text(browser, "k-open") == "16"
-        assert text(browser, "alerts") == "No alerts."
+        browser.until("document.getElementById('alerts').innerText == 'No alerts.'")
         assert "none on record" in text(browser, "deployment")
         for service in traded.services:
             assert f"{service} 0" in text(browser, "services")
