@@ -74,6 +74,7 @@ class SnapshotterCore:
         self._commands_max = commands_max
         self._interval_ns = interval_ns
         self._heard = False  # of the matcher
+        self._behind = False  # more waits than fits into a step
         self._head_seq = 0
         self._at = self._saved = BEGINNING
         self._time_ns = 0
@@ -98,11 +99,15 @@ class SnapshotterCore:
     def flush(self, _now_ns: int, _wall_ns: int) -> None:
         """Execute the next blocks, as far as they were released."""
         left = COMMANDS_PER_STEP
+        self._behind = False
         if self._at.seq >= self._head_seq:
             return
         for stored, payload in self._blocks_from(self._at.seq + 1):
             last_seq = stored.first_seq + stored.commands - 1
-            if last_seq > self._head_seq or left <= 0:
+            if last_seq > self._head_seq:
+                return
+            if left <= 0:
+                self._behind = True
                 return
             self._time_ns = self._replicas.execute(payload)
             self._at = Point(last_seq, stored.crc)
@@ -110,7 +115,7 @@ class SnapshotterCore:
 
     def rest_s(self) -> float:
         """For the loop: how long to let the journal grow."""
-        return BEHIND_REST_S if self._at.seq < self._head_seq else REST_S
+        return BEHIND_REST_S if self._behind else REST_S
 
     def tick(self, now_ns: int) -> None:
         if self._next_ns == 0:
