@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from rtes.common import failpoint, process
 from rtes.common.checks import Check, HealthCheckManager, HealthStatus, Result
@@ -37,6 +37,15 @@ class Vitals:
     gauges: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)  # since the last ones, for the log
+
+
+class Rest(NamedTuple):
+    """What a follower, for which no order waits, does between two batches: it lets seconds pass,
+    so that one wake-up takes in many frames, and then waits for one, unless more is to be done
+    already."""
+
+    seconds: float
+    more: bool = False
 
 
 class Core(Protocol):
@@ -94,12 +103,11 @@ class Loop:
         told: Callable[[dict[str, Any]], None] = lambda _: None,
         log: Callable[[list[Event]], None] = lambda _: None,
         release: Mapping[str, str] = MappingProxyType({}),
-        rest_s: Callable[[], float] | None = None,
+        rest: Callable[[], Rest] | None = None,
     ) -> None:
         """told gets each report to health, too; log gets what happened since the last; release
-        says which version runs here, see service.release_of; rest_s, asked each time, passes
-        between two batches of a follower that no order waits for, so that one wake-up takes in
-        many."""
+        says which version runs here, see service.release_of; rest is asked after each
+        batch of a follower."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -108,7 +116,7 @@ class Loop:
         self._beat = beat
         self._told_report = told
         self._log = log
-        self._rest_s = rest_s
+        self._rest = rest
         self._received, self._decided, self._committed, self._half_told, self._told = (
             f"{service}.{point}" for point in FAILPOINTS
         )
@@ -133,11 +141,14 @@ class Loop:
         """Until SIGTERM or SIGINT."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        more = False
         while not self.stopping:
             # until it is ready somebody waits for that
-            self.step(TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS)
-            if self._rest_s is not None:
-                time.sleep(self._rest_s())
+            idle_ms = TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS
+            self.step(0 if more else idle_ms)
+            if self._rest is not None:
+                seconds, more = self._rest()
+                time.sleep(seconds)
         self._log([*self._core.vitals().events, ("info", "stopping", {})])
 
     def _stop(self, _signal: int, _frame: object) -> None:

@@ -25,7 +25,7 @@ from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import COUNTS_S, Heartbeat
 from rtes.common.httpserver import ServerThread, Site
 from rtes.common.live import LiveConfig
-from rtes.common.loop import HEALTH_CHANNEL, Core, Loop
+from rtes.common.loop import HEALTH_CHANNEL, Core, Loop, Rest
 from rtes.common.paths import Paths
 from rtes.common.probes import ServiceProbes
 from rtes.common.refdata import (
@@ -137,7 +137,7 @@ class Boot:
         commit: Callable[[], None] | None = None,
         undelivered: Callable[[int, bytes], None] | None = None,
         beat_counts_s: float = COUNTS_S,
-        rest_s: Callable[[], float] | None = None,
+        rest: Callable[[], Rest] | None = None,
     ) -> Loop:
         """The loop of this process around core."""
         self.try_doors()
@@ -150,7 +150,7 @@ class Boot:
         name, shard = self.service, self.shard
         return Loop(
             core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told,
-            logs.write, release_of(self.paths.run_dir), rest_s,
+            logs.write, release_of(self.paths.run_dir), rest,
         )  # fmt: skip
 
     def late_account(self, number: int) -> Account | None:

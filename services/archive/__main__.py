@@ -11,8 +11,6 @@ from rtes.common.journal import Reader
 from rtes.common.snapshots import Snapshots
 from rtes.services.archive.core import FEED, REQUESTS, ArchiveCore
 
-REST_S = 0.005  # between two batches: only who asks for history waits
-
 
 def main() -> int:
     start = service.boot("archive")
@@ -26,10 +24,9 @@ def main() -> int:
     snapshots = Snapshots(paths.snapshots_dir(shard))
     core = ArchiveCore(shard, blocks_from, lambda: reader.first_seq, snapshots)
     sockets = start.sockets()
-    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
-    sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], topics)
+    sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], [feed.TOPIC_STATUS])
     sockets.router(REQUESTS, *start.wiring.bound("archive"))
-    start.loop(core, sockets, rest_s=lambda: REST_S).run()
+    start.loop(core, sockets, rest=core.rest).run()
     sockets.close()
     return 0
 

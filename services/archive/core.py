@@ -1,9 +1,9 @@
 """The archive answers from the journal what others missed, so that the matcher never has to.
 
-It follows the feed only to know how far the journal may be told: blocks are served up to the
-head that the matcher released, never further. It keeps, for each account, which blocks told it
-something, so that a participant's history is found without a scan; that index is made a slice at
-a time, so that no start is slow, and who asks meanwhile is answered when it is complete.
+The matcher's status tells how far the journal may be told: blocks are served up to the head that
+was released, never further. It keeps, for each account, which blocks told it something, so that a
+participant's history is found without a scan; that index is made a slice at a time, so that no
+start is slow, and who asks meanwhile is answered when it is complete.
 """
 
 from array import array
@@ -15,14 +15,15 @@ from typing import Any, Final, Protocol
 
 from rtes.common import feed
 from rtes.common.checks import Check, Result, healthy_if, lag_result
-from rtes.common.loop import Send, Vitals
+from rtes.common.loop import Rest, Send, Vitals
 from rtes.common.messages import SequenceReset
 from rtes.common.records import decode, decode_block, encode
 
-FEED: Final = 1  # channel: blocks and status of the matcher
+FEED: Final = 1  # channel: status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): followers and gateways
 ANSWER_BYTES_MAX: Final = 1 << 20  # of one replay answer; the follower asks for more
 INDEX_BLOCKS: Final = 500  # indexed in one step
+REST_S: Final = 0.005  # between two steps, unless somebody asks
 FORGET_INTERVAL_NS: Final = 10_000_000_000
 WAITING_MAX: Final = 1_024  # history requests that wait for the index; beyond it they are dropped
 
@@ -72,6 +73,8 @@ class ArchiveCore:
         self._head_seq = 0
         self._epoch = 0
         self._indexed_seq = 0
+        self._behind = False  # more waits than fits into a step
+        self._in_demand = False  # somebody asked, or waits
         self._histories: dict[int, _History] = {}
         self._waiting: deque[tuple[bytes, list[int]]] = deque(maxlen=WAITING_MAX)
         self._replays = 0
@@ -81,23 +84,15 @@ class ArchiveCore:
             for frame in frames:
                 self._feed(frame)
             return
+        self._in_demand = True
         for routing_id, _user, payload in frames:
             self._request(routing_id, decode(payload))
 
     def _feed(self, frame: bytes) -> None:
-        if frame[:1] == feed.TOPIC_STATUS:
-            status = feed.Status(frame)
-            if status.epoch >= self._epoch:
-                self._epoch = status.epoch
-                self._head_seq = max(self._head_seq, status.head_seq)
-            return
-        _, epoch, first_seq, commands = feed.HEADER.unpack_from(frame, 1)
-        if epoch < self._epoch:
-            return  # of a fenced matcher
-        self._epoch = epoch
-        self._head_seq = max(self._head_seq, first_seq + commands - 1)
-        if first_seq == self._indexed_seq + 1:
-            self._index(first_seq, commands, frame[1 + feed.HEADER.size :])
+        status = feed.Status(frame)
+        if status.epoch >= self._epoch:  # else: of a fenced matcher
+            self._epoch = status.epoch
+            self._head_seq = max(self._head_seq, status.head_seq)
 
     def _index(self, first_seq: int, commands: int, payload: bytes) -> None:
         for account, first_number, reports, _answered, _data in decode_block(payload).chunks:
@@ -108,10 +103,11 @@ class ArchiveCore:
         self._indexed_seq = first_seq + commands - 1
 
     def _catch_up(self) -> None:
-        """Index a slice of what the feed did not bring, from the journal."""
-        blocks = self._released(self._indexed_seq + 1)
-        for _, first_seq, commands, payload in islice(blocks, INDEX_BLOCKS):
+        """Index a slice of the journal."""
+        blocks = list(islice(self._released(self._indexed_seq + 1), INDEX_BLOCKS))
+        for _, first_seq, commands, payload in blocks:
             self._index(first_seq, commands, payload)
+        self._behind = len(blocks) == INDEX_BLOCKS
 
     def _released(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
         for block in self._blocks_from(seq):
@@ -197,6 +193,11 @@ class ArchiveCore:
             self._forgotten_seq = seq
             for history in self._histories.values():
                 history.forget_before(seq)
+
+    def rest(self) -> Rest:
+        """For the loop: let the journal grow, unless somebody asks."""
+        in_demand, self._in_demand = self._in_demand, bool(self._waiting)
+        return Rest(0.0 if in_demand else REST_S, self._behind)
 
     def health_checks(self) -> list[Check]:
         return [Check("journal", self._journal, groups=("data",), fail_after=3)]

@@ -46,7 +46,7 @@ def main() -> int:
     topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     sockets.subscribe(shell.FEED, [start.wiring.reached("feed", shard)], topics)
     sockets.dealer(shell.REPLAY, *start.wiring.reached("archive", shard))
-    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=core.rest_s).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest=core.rest).run()
     sockets.close(linger_ms=200)
     return 0
 

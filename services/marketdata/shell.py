@@ -8,7 +8,7 @@ from typing import Any, Final
 from rtes.common import feed
 from rtes.common.checks import Check, lag_result
 from rtes.common.histogram import Histogram
-from rtes.common.loop import Send, Vitals
+from rtes.common.loop import Rest, Send, Vitals
 from rtes.services.marketdata.core import MarketDataCore
 
 FEED: Final = 1  # channel: blocks and status of the matcher
@@ -73,12 +73,12 @@ class MarketDataShell:
     def tick(self, now_ns: int) -> None:
         self._core.tick(now_ns)
 
-    def rest_s(self) -> float:
-        """For the loop: how long to let the feed wait for company, after a full batch shorter."""
+    def rest(self) -> Rest:
+        """For the loop: let the feed wait for company, after a full batch shorter."""
         taken, self._taken_bytes = self._taken_bytes, 0
         if taken >= BATCH_BYTES_MAX:
-            return BEHIND_REST_S
-        return REST_S if self._core.subscriptions else UNWANTED_REST_S
+            return Rest(BEHIND_REST_S)
+        return Rest(REST_S if self._core.subscriptions else UNWANTED_REST_S)
 
     def _lag(self) -> int:
         follower = self._followers.by_shard[self._shard]

@@ -19,7 +19,7 @@ def main() -> int:
     sockets = start.sockets()
     feeds = [start.wiring.reached("feed", start.shard)]
     sockets.subscribe(FEED, feeds, [feed.TOPIC_STATUS])
-    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest_s=core.rest_s).run()
+    start.loop(core, sockets, beat_counts_s=PATIENT_S, rest=core.rest).run()
     core.end()
     logs.write(core.vitals().events)
     sockets.close()

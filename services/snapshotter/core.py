@@ -13,7 +13,7 @@ from rtes.common.blocks import StoredBlock
 from rtes.common.checks import Check, Result, healthy_if
 from rtes.common.events import Events
 from rtes.common.journal import BEGINNING, Point
-from rtes.common.loop import Send, Vitals
+from rtes.common.loop import Rest, Send, Vitals
 from rtes.common.records import decode_block
 from rtes.common.snapshots import ENGINE, MARKET_DATA, RISK
 from rtes.services.marketdata.core import MarketDataCore
@@ -113,9 +113,9 @@ class SnapshotterCore:
             self._at = Point(last_seq, stored.crc)
             left -= stored.commands
 
-    def rest_s(self) -> float:
-        """For the loop: how long to let the journal grow."""
-        return BEHIND_REST_S if self._behind else REST_S
+    def rest(self) -> Rest:
+        """For the loop: let the journal grow."""
+        return Rest(BEHIND_REST_S if self._behind else REST_S, self._behind)
 
     def tick(self, now_ns: int) -> None:
         if self._next_ns == 0:

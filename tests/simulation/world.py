@@ -111,7 +111,8 @@ class World:
     def _wire(self) -> None:
         connect, size = self.network.connect, self.size
         for m in range(size.matchers):
-            connect(f"matcher{m}", matcher.FEED, f"archive{m}", archive.FEED)
+            to = f"archive{m}"
+            connect(f"matcher{m}", matcher.FEED, to, archive.FEED, False, TOPIC_STATUS)
             if self.faults.snapshots:
                 to = f"snapshotter{m}"
                 connect(f"matcher{m}", matcher.FEED, to, snapshotter.FEED, False, TOPIC_STATUS)

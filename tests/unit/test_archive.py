@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from rtes.common import feed
 from rtes.common.records import decode, encode
-from rtes.services.archive.core import FEED, FORGET_INTERVAL_NS, REQUESTS, ArchiveCore
+from rtes.services.archive.core import (
+    FEED,
+    FORGET_INTERVAL_NS,
+    INDEX_BLOCKS,
+    REQUESTS,
+    REST_S,
+    ArchiveCore,
+)
 
 ACCOUNT = 7
 SESSION = 3
@@ -38,7 +45,6 @@ class Archive:
         self.core.flush(0, 0)
         sent, self.core.outbox = self.core.outbox, []
         return [report for _, _, frame in sent for report in decode(decode(frame)[3])]
-
 
     def replay(self, seq: int) -> list[bytes]:
         """The frames that come back."""
@@ -77,3 +83,26 @@ def test_a_replay_that_begins_in_what_is_removed_or_damaged_is_said_to_be_gone()
     assert len(archive.replay(49)) == 2
     archive.kept_from = 30
     assert archive.replay(29) == [feed.gone_frame(0, 29)]
+
+
+def test_the_index_goes_as_far_as_the_matcher_released_a_slice_at_a_time() -> None:
+    """It waits for nothing while more of the journal is there, and does not rest while asked."""
+    head = BLOCKS + INDEX_BLOCKS + 1
+    archive = Archive()
+    archive.damaged = head + 2  # one block more is written, but not released
+    core, seen = archive.core, []
+    core.receive(FEED, [feed.status_frame(0, 1, head, [])], 0, 0)
+    for _ in range(3):
+        core.flush(0, 0)
+        seen.append((core.vitals().gauges["rtes_sequence"], *core.rest()))
+    assert seen == [(head - 1, REST_S, True), (head, REST_S, False), (head, REST_S, False)]
+    archive.replay(1)
+    assert [core.rest().seconds, core.rest().seconds] == [0, REST_S]
+    core.receive(REQUESTS, [(b"g", b"", feed.history_request(0, ACCOUNT, 1, 3, head + 1))], 0, 0)
+    for _ in range(3):  # it waits for what the matcher has not released yet
+        core.flush(0, 0)
+        assert core.rest().seconds == 0
+    core.receive(FEED, [feed.status_frame(0, 1, head + 1, [])], 0, 0)
+    core.flush(0, 0)
+    assert core.outbox
+    assert [core.rest().seconds, core.rest().seconds] == [0, REST_S]

@@ -270,7 +270,7 @@ def test_the_feed_waits_longer_for_company_while_nobody_has_subscribed() -> None
     publisher, rests = shell.MarketDataShell(0, core), []
     for said in (b"", b"\1top.AAPL", b"\1orders.", b"\0orders.", b"\0top.AAPL"):
         publisher.receive(shell.PUBLISH, [said], START_NS, START_NS)
-        rests.append(publisher.rest_s())
+        rests.append(publisher.rest().seconds)
     long, short = shell.UNWANTED_REST_S, shell.REST_S
     assert rests == [long, short, short, short, long]
 
@@ -281,7 +281,7 @@ def test_the_feed_waits_shorter_while_more_of_it_is_there() -> None:
     for size in (shell.BATCH_BYTES_MAX, 100, shell.BATCH_BYTES_MAX // 2):
         frame = feed.frame(0, 1, 5, 1, bytes(size))  # after a gap: not looked into yet
         publisher.receive(shell.FEED, [frame], START_NS, START_NS)
-        rests.append(publisher.rest_s())
+        rests.append(publisher.rest().seconds)
     assert rests == [shell.BEHIND_REST_S, shell.UNWANTED_REST_S, shell.UNWANTED_REST_S]
 
 

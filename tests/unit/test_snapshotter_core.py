@@ -47,8 +47,8 @@ def test_it_takes_short_turns_and_longer_rests_once_it_has_caught_up() -> None:
     seen = []
     for _ in range(3):
         core.flush(0, 0)
-        seen.append((replicas.executed, core.rest_s()))
-    assert seen == [(2, BEHIND_REST_S), (4, REST_S), (4, REST_S)]
+        seen.append((replicas.executed, *core.rest()))
+    assert seen == [(2, BEHIND_REST_S, True), (4, REST_S, False), (4, REST_S, False)]
     core.receive(FEED, [feed.status_frame(0, 1, head + 1, [])], 0, 0)
     core.flush(0, 0)
-    assert (replicas.executed, core.rest_s()) == (BLOCKS, REST_S)
+    assert (replicas.executed, *core.rest()) == (BLOCKS, REST_S, False)
