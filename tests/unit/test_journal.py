@@ -63,6 +63,20 @@ def test_reader_sees_what_is_appended_meanwhile(tmp_path: Path) -> None:
     assert [p for _, p in reading] == [payloads[9], b"more"]
 
 
+def test_reader_follows_block_by_block_into_the_next_segments(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    reader = Reader(tmp_path)
+    assert len(list(reader.blocks_from(1))) == 1
+    with opened(tmp_path) as (_, journal):
+        for seq in range(2, 200):
+            assert list(reader.blocks_from(seq)) == []
+            journal.append(2, seq, 1, b"%d" % seq * 20)
+            assert [p for _, p in reader.blocks_from(seq)] == [b"%d" % seq * 20]
+    assert len(segments(tmp_path)) > 3
+    (tmp_path / f"{200:020d}.seg").write_bytes(bytes(4_096))  # nothing is in it yet
+    assert list(reader.blocks_from(200)) == list(reader.blocks_from(200)) == []
+
+
 def test_reader_ends_at_damage_though_it_was_whole_before(tmp_path: Path) -> None:
     payloads = write(tmp_path, 200)
     reader = Reader(tmp_path)
