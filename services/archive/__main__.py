@@ -24,7 +24,8 @@ def main() -> int:
     snapshots = Snapshots(paths.snapshots_dir(shard))
     core = ArchiveCore(shard, blocks_from, lambda: reader.first_seq, snapshots)
     sockets = start.sockets()
-    sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], [feed.TOPIC_STATUS])
+    topics = [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
+    sockets.subscribe(FEED, [start.wiring.reached("feed", shard)], topics)
     sockets.router(REQUESTS, *start.wiring.bound("archive"))
     start.loop(core, sockets, rest=core.rest).run()
     sockets.close()

@@ -1,9 +1,9 @@
 """The archive answers from the journal what others missed, so that the matcher never has to.
 
-The matcher's status tells how far the journal may be told: blocks are served up to the head that
-was released, never further. It keeps, for each account, which blocks told it something, so that a
-participant's history is found without a scan; that index is made a slice at a time, so that no
-start is slow, and who asks meanwhile is answered when it is complete.
+It follows the feed only to know how far the journal may be told: blocks are served up to the
+head that the matcher released, never further. It keeps, for each account, which blocks told it
+something, so that a participant's history is found without a scan; that index is made a slice at
+a time, so that no start is slow, and who asks meanwhile is answered when it is complete.
 """
 
 from array import array
@@ -19,7 +19,7 @@ from rtes.common.loop import Rest, Send, Vitals
 from rtes.common.messages import SequenceReset
 from rtes.common.records import decode, decode_block, encode
 
-FEED: Final = 1  # channel: status of the matcher
+FEED: Final = 1  # channel: blocks and status of the matcher
 REQUESTS: Final = 2  # channel (ROUTER): followers and gateways
 ANSWER_BYTES_MAX: Final = 1 << 20  # of one replay answer; the follower asks for more
 INDEX_BLOCKS: Final = 500  # indexed in one step
@@ -73,7 +73,7 @@ class ArchiveCore:
         self._head_seq = 0
         self._epoch = 0
         self._indexed_seq = 0
-        self._behind = False  # more waits than fits into a step
+        self._behind = False  # more of the journal waits than fits into a step
         self._in_demand = False  # somebody asked, or waits
         self._histories: dict[int, _History] = {}
         self._waiting: deque[tuple[bytes, list[int]]] = deque(maxlen=WAITING_MAX)
@@ -89,10 +89,19 @@ class ArchiveCore:
             self._request(routing_id, decode(payload))
 
     def _feed(self, frame: bytes) -> None:
-        status = feed.Status(frame)
-        if status.epoch >= self._epoch:  # else: of a fenced matcher
-            self._epoch = status.epoch
-            self._head_seq = max(self._head_seq, status.head_seq)
+        if frame[:1] == feed.TOPIC_STATUS:
+            status = feed.Status(frame)
+            if status.epoch >= self._epoch:
+                self._epoch = status.epoch
+                self._head_seq = max(self._head_seq, status.head_seq)
+            return
+        _, epoch, first_seq, commands = feed.HEADER.unpack_from(frame, 1)
+        if epoch < self._epoch:
+            return  # of a fenced matcher
+        self._epoch = epoch
+        self._head_seq = max(self._head_seq, first_seq + commands - 1)
+        if first_seq == self._indexed_seq + 1:
+            self._index(first_seq, commands, frame[1 + feed.HEADER.size :])
 
     def _index(self, first_seq: int, commands: int, payload: bytes) -> None:
         for account, first_number, reports, _answered, _data in decode_block(payload).chunks:
@@ -103,11 +112,10 @@ class ArchiveCore:
         self._indexed_seq = first_seq + commands - 1
 
     def _catch_up(self) -> None:
-        """Index a slice of the journal."""
-        blocks = list(islice(self._released(self._indexed_seq + 1), INDEX_BLOCKS))
-        for _, first_seq, commands, payload in blocks:
+        """Index a slice of what the feed did not bring, from the journal."""
+        blocks = self._released(self._indexed_seq + 1)
+        for _, first_seq, commands, payload in islice(blocks, INDEX_BLOCKS):
             self._index(first_seq, commands, payload)
-        self._behind = len(blocks) == INDEX_BLOCKS
 
     def _released(self, seq: int) -> Iterator[tuple[int, int, int, bytes]]:
         for block in self._blocks_from(seq):
@@ -171,8 +179,10 @@ class ArchiveCore:
 
     def flush(self, _now_ns: int, _wall_ns: int) -> None:
         """Index a slice, then answer whose history is indexed."""
-        if self._indexed_seq < self._head_seq:
+        before = self._indexed_seq
+        if before < self._head_seq:
             self._catch_up()
+        self._behind = before < self._indexed_seq < self._head_seq
         for _ in range(len(self._waiting)):
             routing_id, (account, begin, session, told_seq) = self._waiting.popleft()
             if self._indexed_seq >= told_seq:

@@ -76,7 +76,6 @@ class MatcherCore:
         self._took = Histogram()  # from the gateway's socket to here
         self._status_ns = 0
         self._status_due = True
-        self._told_seq = 0  # the head that the last status told
         counters = "rtes_blocks_total", "rtes_commands_total", "rtes_frames_bad_total"
         self._counters = dict.fromkeys(counters, 0)
 
@@ -192,15 +191,14 @@ class MatcherCore:
 
     def _send_status(self, now_ns: int) -> None:
         entries = self._links.entries()
-        head_seq = self._told_seq = self.next_seq - 1
+        head_seq = self.next_seq - 1
         status = feed.status_frame(self._shard, self._epoch, head_seq, entries, self.read_only)
         self.outbox.append((FEED, None, status))
         self._status_ns = now_ns
         self._status_due = False
 
     def tick(self, now_ns: int) -> None:
-        moved = self.next_seq - 1 != self._told_seq
-        if moved or now_ns - self._status_ns >= STATUS_INTERVAL_NS or self._links.has_gap:
+        if now_ns - self._status_ns >= STATUS_INTERVAL_NS or self._links.has_gap:
             self._send_status(now_ns)
 
     def _open_orders(self) -> int:

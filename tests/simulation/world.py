@@ -111,8 +111,7 @@ class World:
     def _wire(self) -> None:
         connect, size = self.network.connect, self.size
         for m in range(size.matchers):
-            to = f"archive{m}"
-            connect(f"matcher{m}", matcher.FEED, to, archive.FEED, False, TOPIC_STATUS)
+            connect(f"matcher{m}", matcher.FEED, f"archive{m}", archive.FEED)
             if self.faults.snapshots:
                 to = f"snapshotter{m}"
                 connect(f"matcher{m}", matcher.FEED, to, snapshotter.FEED, False, TOPIC_STATUS)

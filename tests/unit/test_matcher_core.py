@@ -32,18 +32,3 @@ def test_a_status_comes_at_once_only_when_somebody_waits_for_it() -> None:
     assert topics([fourth]) == [feed.TOPIC_BLOCK, feed.TOPIC_STATUS]
     assert topics([sixth]) == [feed.TOPIC_STATUS]
     assert topics([]) == []
-
-
-def test_the_next_tick_tells_a_head_that_no_status_told() -> None:
-    """Who reads the journal goes by the status alone."""
-    core = MatcherCore(0, 1, Engine(0, [Instrument(symbol="AAPL", reference_price=100)]))
-    risk, now_ns = link.Sender(0, 1), 10**9
-    for _ in range(2):
-        core.receive(COMMANDS, [risk.push(GROUPS, 1, now_ns)], now_ns, now_ns)
-        core.flush(now_ns, now_ns)
-    told = []
-    for _ in range(2):
-        core.tick(now_ns)
-        told.append([frame for _, _, frame in core.outbox if frame[:1] == feed.TOPIC_STATUS])
-    assert [feed.Status(frame).head_seq for frame in told[1]] == [1, 2]
-    assert told[0] == told[1]
