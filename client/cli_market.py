@@ -77,22 +77,24 @@ def _first(feed: MarketData, setting: Setting) -> list[Published]:
 
 @click.command()
 @click.argument("symbol")
-@click.option("--once", is_flag=True, help="Print it once and leave.")
+@click.option("--once", is_flag=True, help="Print it once and leave, as without a terminal.")
 @shared()
 def book(setting: Setting, symbol: str, once: bool) -> None:
-    """Watch the order book of SYMBOL until Ctrl-C."""
+    """Watch the order book of SYMBOL until Ctrl-C.
+
+    With --json each change is a line, in a terminal or not."""
     instrument = listed(_instruments(setting), symbol)
     with _subscribe(setting, [symbol], (Channel.DEPTH, Channel.TRADES)) as feed:
         _first(feed, setting)
         view = feed.books[symbol]
+        watched = not once and (setting.as_json or Console().is_terminal)
         if setting.as_json:
             click.echo(json.dumps(_book_json(view, instrument)))
-        if once:
-            if not setting.as_json:
-                Console().print(_ladder(view, instrument))
-            return
-        with suppress(KeyboardInterrupt):
-            _watch(setting, feed, view, instrument)
+        elif not watched:
+            Console().print(_ladder(view, instrument))
+        if watched:
+            with suppress(KeyboardInterrupt):
+                _watch(setting, feed, view, instrument)
 
 
 def _watch(setting: Setting, feed: MarketData, view: BookView, instrument: SecurityList) -> None:

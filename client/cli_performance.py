@@ -185,7 +185,8 @@ def layout(cores: ServiceCores, running: Iterable[Running]) -> list[dict[str, An
 @shared(account=None)
 @click.option("--seconds", type=click.FloatRange(min=0), default=5.0, show_default=True,
               help="How far to look back; 0: to the start.")  # fmt: skip
-@click.option("--once", is_flag=True, help="Print it once, after so many seconds, and leave.")
+@click.option("--once", is_flag=True, help="Print it once, after so many seconds, and leave, "
+              "as without a terminal.")  # fmt: skip
 def latency(setting: Setting, seconds: float, once: bool) -> None:
     """Watch how long orders take to each stage until Ctrl-C.
 
@@ -193,7 +194,7 @@ def latency(setting: Setting, seconds: float, once: bool) -> None:
     config = setting.config
     first = scrape(config)
     over = f"last {seconds:g} s" if seconds else "since the start"
-    if once or setting.as_json:
+    if once or setting.as_json or not Console().is_terminal:
         if seconds:
             time.sleep(seconds)
         rows = stages(scrape(config), first if seconds else {})

@@ -57,10 +57,11 @@ def test_stages_and_cores(tmp_path: Path) -> None:
         assert all(row["p50_us"] > 0 for row in stages.values()), stages
         assert stages["gateway to report"]["p50_us"] >= stages["gateway to risk"]["p50_us"]
 
-        code, text = printed(mesh, "latency", "--once", "--seconds", "0")  # no terminal: it ends
-        assert code == 0
-        assert "since the start" in text
-        assert all(name in text for name in stages), text
+        for options in (["--once"], []):  # without a terminal it ends, too
+            code, text = printed(mesh, "latency", *options, "--seconds", "0")
+            assert code == 0
+            assert "since the start" in text
+            assert all(name in text for name in stages), text
 
         code, found = rtes(mesh, "affinity")
         rows = {row["service"]: row for row in found["services"]}

@@ -67,6 +67,18 @@ def test_book_follows_trading(client: Client) -> None:
 
 
 @pytest.mark.mesh
+def test_without_a_terminal_a_book_is_printed_once(mesh: Mesh, client: Client) -> None:
+    client.buy("AAPL", 4, PX)
+    with client.market_data(["AAPL"], CHANNELS) as feed:
+        polled(feed, lambda: not feed.stale and feed.books["AAPL"].bids == [(PX, 4, 1)])
+    for options in ([], ["--once"], ["--once", "--json"]):
+        command = ["book", "AAPL", "--profile", str(mesh.config_file), *options]
+        shown = CliRunner().invoke(cli, command)
+        assert shown.exit_code == 0
+        assert shown.output.count("585.74") == 1
+
+
+@pytest.mark.mesh
 @pytest.mark.parametrize("service", ["marketdata", "matcher"])
 def test_book_survives_a_kill(mesh: Mesh, client: Client, service: str) -> None:
     client.buy("AAPL", 4, PX)
