@@ -53,10 +53,6 @@ def first_seq_of(segment: Path) -> int:
     return int(segment.stem)
 
 
-def _segment_name(first_seq: int) -> str:
-    return f"{first_seq:020d}{SUFFIX}"
-
-
 def mapped(path: Path) -> memoryview:
     """The bytes of a segment, also those that its writer will still append."""
     with path.open("rb") as file:
@@ -81,9 +77,8 @@ class _Segment:
     was read."""
 
     def __init__(self, path: Path) -> None:
-        self.first_seq = first_seq_of(path)
-        self.next_seq = self.first_seq  # after the last block that was read
         self._data = mapped(path)
+        self._first_seq = first_seq_of(path)
         self._seqs = array("Q")
         self._offsets = array("Q")
         self._index_from = 0
@@ -96,14 +91,13 @@ class _Segment:
     def blocks_from(self, seq: int) -> Generator[tuple[blocks.StoredBlock, bytes], None, int]:
         """All valid blocks that end at or after seq; returns the sequence number after them."""
         at = bisect_right(self._seqs, seq) - 1
-        next_seq = self.first_seq
+        next_seq = self._first_seq
         for block in blocks.scan(self._data, None, self._offsets[at] if at >= 0 else 0):
             if block.offset >= self._index_from:
                 self._seqs.append(block.first_seq)
                 self._offsets.append(block.offset)
                 self._index_from = block.offset + _INDEX_BYTES
             next_seq = block.first_seq + block.commands
-            self.next_seq = max(self.next_seq, next_seq)
             if next_seq > seq:
                 yield block, blocks.payload(self._data, block)
         return next_seq
@@ -142,28 +136,18 @@ class Reader:
 
     def blocks_from(self, seq: int) -> Iterator[tuple[blocks.StoredBlock, bytes]]:
         """All valid blocks that end at or after seq, until the first gap or damage."""
-        segment = self._last
-        if segment is None or not segment.first_seq <= seq <= segment.next_seq:
-            segment = self._segment_of(seq)
-        while segment is not None:
+        paths = segments(self._directory)
+        self._segments = {p: self._segments.get(p) or _Segment(p) for p in paths}
+        at = max(0, bisect_right([first_seq_of(p) for p in paths], seq) - 1)
+        wanted = None
+        for path in paths[at:]:
+            segment = self._segments[path]
+            if wanted is not None and first_seq_of(path) != wanted:
+                return
             if self._last is not None and self._last is not segment:
                 self._last.release()
             self._last = segment
             wanted = yield from segment.blocks_from(seq)
-            segment = self._segment_after(segment, wanted)
-
-    def _segment_of(self, seq: int) -> _Segment | None:
-        """The one that holds seq, or else the oldest; None when there is none at all."""
-        paths = segments(self._directory)
-        self._segments = {p: self._segments.get(p) or _Segment(p) for p in paths}
-        at = max(0, bisect_right([first_seq_of(p) for p in paths], seq) - 1)
-        return self._segments[paths[at]] if paths else None
-
-    def _segment_after(self, segment: _Segment, seq: int) -> _Segment | None:
-        """The one that begins with seq; None when the journal ends in this one."""
-        if seq == segment.first_seq or not (self._directory / _segment_name(seq)).exists():
-            return None
-        return self._segment_of(seq)
 
 
 class Journal:
@@ -338,7 +322,7 @@ class Journal:
             if synced:
                 os.fdatasync(self._fd)
             os.close(self._fd)
-        path = prepared.rename(self._directory / _segment_name(first_seq))
+        path = prepared.rename(self._directory / f"{first_seq:020d}{SUFFIX}")
         failpoint.at("journal.rolled")
         self._fd = os.open(path, os.O_RDWR)
         self._offset, self._end = 0, size

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -21,7 +22,7 @@ from rtes.common.enums import Channel, MdEntryType
 from rtes.common.messages import NewOrderSingle
 from rtes.common.refdata import load_instruments
 
-from tests.meshes import connect, wait_for
+from tests.meshes import connect
 from tests.oracle import Oracle
 
 pytestmark = pytest.mark.mesh
@@ -116,16 +117,13 @@ def shown(book: BookView) -> dict[str, Queue]:
     return {"1": sorted(bids, key=lambda q: -q[0]), "2": sorted(asks, key=lambda q: q[0])}
 
 
-def published(client: Client, expected: dict[str, Queue]) -> bool:
-    """Whether market data comes to show this book: it may be behind."""
+def published_book(client: Client, expected: dict[str, Queue]) -> dict[str, Queue]:
+    """What market data shows once it is as expected, or after 20 s: it may be behind."""
     with client.market_data(["AAPL"], [Channel.ORDERS]) as feed:
-
-        def told() -> bool:
+        book, deadline = feed.books["AAPL"], time.monotonic() + 20
+        while (feed.stale or shown(book) != expected) and time.monotonic() < deadline:
             feed.poll(0.1)
-            return not feed.stale and shown(feed.books["AAPL"]) == expected
-
-        wait_for(told)
-    return True
+        return shown(book)
 
 
 def test_the_book_is_the_oracles_and_the_digest_repeats(mesh: Mesh, tmp_path: Path) -> None:
@@ -134,7 +132,8 @@ def test_the_book_is_the_oracles_and_the_digest_repeats(mesh: Mesh, tmp_path: Pa
         for key in ("sent", "skipped", "trades", "short", "left_open", "digest"):
             assert first[key] == again[key], key
         with connect(mesh, "DEMO1") as client:
-            assert published(client, expected_book(mesh, path))
+            expected = expected_book(mesh, path)
+            assert published_book(client, expected) == expected
         sent, skipped = sum(first["sent"].values()), sum(first["skipped"].values())
         assert sent + skipped == first["rows"] == len(path.read_text().splitlines())
         assert first["trades"]["resting"] == first["trades"]["taking"]

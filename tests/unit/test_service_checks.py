@@ -1,6 +1,7 @@
 """The checks that services and health register turn at the limits they promise, and one that hangs
 or raises holds up nobody."""
 
+import signal
 import threading
 import time
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from rtes.common import feed
 from rtes.common.checks import LAG_COMMANDS_MAX, Check, HealthStatus, Result, healthy_if
 from rtes.common.clock import Clock
-from rtes.common.loop import Core, Loop, Vitals
+from rtes.common.loop import Core, Loop, Rest, Vitals
 from rtes.common.records import decode
 from rtes.common.refdata import Account, Instrument
 from rtes.common.refusals import Code
@@ -116,6 +117,24 @@ def test_a_loop_that_takes_long_for_a_round_says_so() -> None:
     first, last = (report["checks"]["loop"] for report in (idle.reports[0], idle.reports[-1]))
     assert first["status"] == H
     assert (last["status"], last["detail"]) == (D, "longest round 1500 ms")
+
+
+def test_a_follower_with_more_to_do_waits_for_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    idle, waited, rests = Idle(), [], [Rest(0.0, more=True), Rest(0.0, more=True), Rest(0.0)]
+
+    class Patient(Idle):
+        def wait(self, timeout_ms: int) -> list[int]:
+            waited.append(timeout_ms)
+            return []
+
+    def rest() -> Rest:
+        loop.stopping = len(waited) > len(rests)
+        return rests[(len(waited) - 1) % len(rests)]
+
+    loop = Loop(idle, Patient(), idle, "idle", rest=rest)
+    loop.run()
+    assert [ms > 0 for ms in waited] == [True, False, False, True]
 
 
 def test_a_check_that_hangs_or_raises_holds_up_no_other_and_no_poll() -> None:
