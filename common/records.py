@@ -3,6 +3,7 @@
 Command (gateway to risk to matcher), one tuple per request:
     (msg_type, account, received_ns, cl_ord_id, *rest of the message's fields in wire order)
     In a PartyActionRequest the number of the account that it names follows; 0: none has the name.
+    A NewOrderSingle ends with its price when all that would follow is at its default, see `whole`.
 Verdict (risk's, one per refused command; an approved command has none):
     (index in the group, reject_code, limit, value)
 Group (commands of one gateway frame, in order, after risk):
@@ -46,6 +47,7 @@ D_EXEC_INST: Final = 11
 D_DISPLAY_QTY: Final = 12
 D_MIN_QTY: Final = 13
 D_EXPIRE_TIME: Final = 14
+D_DEFAULTS: Final[tuple[Any, ...]] = ("0", 0, "", 0, 0, 0, 0, 1)  # of all after the price
 
 # commands that no participant sends; cl_ord_id is 0 in them
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
@@ -99,6 +101,11 @@ _reports_decoder = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
 def decode_groups(frame: bytes) -> list[tuple[int, int, int, int, list[Command], list[Any]]]:
     """Decode one frame of risk: groups with their commands."""
     return [(g[0], g[1], g[2], g[3], decode_commands(g[4]), g[5]) for g in decode(frame)]
+
+
+def whole(order: Command) -> Command:
+    """A NewOrderSingle with all its fields."""
+    return order if len(order) > D_TIME_IN_FORCE else order + D_DEFAULTS
 
 
 def lane_of(gateway: int, risk_shard: int, matcher_shard: int) -> int:

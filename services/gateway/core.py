@@ -9,7 +9,6 @@ once; cancels keep a reserve of both. Whatever is sent, memory stays bounded.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from msgspec.structs import astuple
 from rtes.common import feed
 from rtes.common import messages as m
 from rtes.common.checks import Check
@@ -32,7 +31,7 @@ from rtes.services.gateway.limits import (
 )  # fmt: skip
 from rtes.services.gateway.orphans import Orphans
 from rtes.services.gateway.outbox import CLIENTS, Outbox
-from rtes.services.gateway.routes import ROUTES, Route
+from rtes.services.gateway.routes import ROUTES, Route, command_of
 from rtes.services.gateway.sessions import CLOSED, OPEN, Session, Sessions
 from rtes.services.gateway.vitals import Condition, Counts, health_checks, vitals
 
@@ -220,7 +219,7 @@ class GatewayCore(Outbox):
             self._counts.cancels += 1
         else:
             self._counts.orders += 1
-        command = (route.tag, session.account_id, self._wall_ns, *astuple(message))
+        command = command_of(route, session.account_id, self._wall_ns, message)
         if route.names_account:  # by number too, so that a replay needs no list of names
             command = (*command, answers.number_of(self._find_account(message.account)))
         if route.to_all:

@@ -1,10 +1,13 @@
 """How each message that the matcher sequences travels."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from msgspec.structs import astuple
 from rtes.common import messages as m
+from rtes.common.enums import OrdType, Side
 from rtes.common.flagwire import FeatureFlagRequest
+from rtes.common.records import Command
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,15 @@ ROUTES: Final[dict[type, Route]] = {
     m.PartyActionRequest: Route("DH", to_all=True, names_account=True),
     FeatureFlagRequest: Route("UF", to_all=True),
 }
+
+_PLAIN: Final = astuple(m.NewOrderSingle(1, "A", Side.BUY, 1, OrdType.LIMIT))  # all at defaults
+_TO_PRICE: Final = m.NewOrderSingle.__struct_fields__.index("price") + 1
+_DEFAULTS: Final = _PLAIN[_TO_PRICE:]
+
+
+def command_of(route: Route, account: int, wall_ns: int, message: Any) -> Command:
+    """What risk and the matcher get, see rtes.common.records."""
+    fields: tuple[Any, ...] = astuple(message)
+    if route.opens and fields[_TO_PRICE:] == _DEFAULTS:
+        fields = fields[:_TO_PRICE]
+    return (route.tag, account, wall_ns) + fields  # noqa: RUF005 - unpacking makes a list

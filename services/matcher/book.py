@@ -50,11 +50,15 @@ class BookSide:
 
     def _open(self, price: int) -> Level:
         level = self.levels[price] = Level(price)
-        key = self.sign * price
+        key = self._key(price)
         at = bisect_left(self._keys, key)
         self._keys.insert(at, key)
         self.ladder.insert(at, level)
         return level
+
+    def _key(self, price: int) -> int:
+        """Larger is better."""
+        return price if self.sign > 0 else -price  # compiled, a product with -1 is slow
 
     def remove(self, order: Order) -> None:
         level = order.level
@@ -69,7 +73,7 @@ class BookSide:
             ladder.pop()
             self._keys.pop()
         else:
-            at = bisect_left(self._keys, self.sign * level.price)
+            at = bisect_left(self._keys, self._key(level.price))
             del self._keys[at]
             del ladder[at]
         del self.levels[level.price]

@@ -165,7 +165,7 @@ class MatcherCore:
     def _execute(self, frames: list[bytes], time_ns: int) -> tuple[list[Any], list[Any], list[Any]]:
         """Apply all commands in order; returns what is acknowledged, told and noticed."""
         seq = self.next_seq
-        apply, in_hand = self._engine.apply, self._in_hand
+        engine, in_hand = self._engine, self._in_hand
         acks: dict[int, tuple[int, int, int, int]] = {}
         command: Command = ()
         try:
@@ -174,7 +174,8 @@ class MatcherCore:
                     refused = {v[0]: v for v in verdicts} if verdicts else None
                     for i, command in enumerate(commands):
                         in_hand[0], in_hand[1] = command[1], command[3]
-                        apply(command, refused.get(i) if refused else None, seq, time_ns)
+                        verdict = refused.get(i) if refused is not None else None
+                        engine.apply(command, verdict, seq, time_ns)
                         seq += 1
                         time_ns += 1
                     acks[lane] = (lane, epoch, link_no, n)
@@ -187,7 +188,7 @@ class MatcherCore:
         self.next_seq = seq
         self._time_ns = time_ns
         acks.pop(OWN_LANE, None)
-        return list(acks.values()), *self._engine.take()
+        return list(acks.values()), *engine.take()
 
     def _send_status(self, now_ns: int) -> None:
         entries = self._links.entries()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Restatement
-from rtes.common.records import CMD_GATEWAY, NOTICE_LOGON, NOTICE_PARTY, Command
+from rtes.common.records import CMD_GATEWAY, NOTICE_LOGON, NOTICE_PARTY, Command, whole
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book
@@ -155,6 +155,7 @@ class Engine:
     # ------------------------------------------------------------ orders
 
     def _new_order(self, p: Participant, command: Command, seq: int) -> None:
+        command = whole(command)
         book = self.books.get(command[4])
         if book is None:
             self._reporter.refused_order(p, command, (int(Code.UNKNOWN_SYMBOL), 0, 0))

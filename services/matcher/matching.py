@@ -88,11 +88,10 @@ class Matching:
         """Trade while there is something to trade with; limit 0 is any price."""
         ladder = other.ladder
         smp_id = order.smp_id
-        sign = other.sign
-        worst = sign * limit
+        buys = other.sign < 0
         while ladder and order.leaves:
             level = ladder[-1]
-            if limit and sign * level.price < worst:
+            if limit and (level.price > limit if buys else level.price < limit):
                 return
             resting = level.head
             assert resting is not None

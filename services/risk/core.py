@@ -96,13 +96,13 @@ class RiskCore:
     def _decide(self, matcher: int, wall_ns: int) -> None:
         """Check what was taken, in order, as far as we know all that its sender was told."""
         taken, follower = self._taken[matcher], self._followers.by_shard[matcher]
-        check = self._risk.check
+        risk = self._risk
         while taken and taken[0][1] < follower.next_seq:
             stamp, _, encoded = taken.popleft()
             commands, gateway = decode_commands(encoded), gateway_of(stamp[0])
             verdicts = []
             for i, command in enumerate(commands):
-                refusal = check(command, gateway)
+                refusal = risk.check(command, gateway)
                 if refusal is not None:
                     verdicts.append((i, *refusal))
                     code = refusal[0]

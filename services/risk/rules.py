@@ -25,6 +25,7 @@ from rtes.common.records import (
     Command,
     Report,
     decode_reports,
+    whole,
 )
 from rtes.common.refdata import Account, Instrument, Limits
 from rtes.common.refusals import Code
@@ -197,6 +198,7 @@ def _new_order(exposure: Exposure, command: Command) -> Refused | None:
     qty: int
     price: int
     stop_px: int
+    command = whole(command)
     (
         _, _, received_ns, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
         display_qty, min_qty, expire_time, _, _,
