@@ -25,6 +25,7 @@ MODULES: Final = (
     "rtes.common.journal",
     "rtes.common.link",
     "rtes.common.loop",
+    "rtes.common.moves",
     "rtes.common.records",
     "rtes.common.sockets",
     "rtes.services.gateway.admission",

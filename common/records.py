@@ -10,8 +10,9 @@ Group (commands of one gateway frame, in order, after risk):
     (lane, gateway_epoch, gateway_link, gateway_n, bytes, [verdict])   bytes = [command] encoded
 Lane (path of a gateway's commands through one risk shard to one matcher shard), see `lane_of`.
 Chunk (what one account is told by one block):
-    (account, first_appl_seq_num, reports, answered, bytes)   bytes = msgpack array of reports,
-    exactly as the participant receives them. reports is 0 when they repeat earlier ones.
+    (account, first_appl_seq_num, reports, answered, bytes, moves)   bytes = msgpack array of
+    reports, exactly as the participant receives them. reports is 0 when they repeat earlier ones.
+    moves: encoded, what risk has to know of them, see rtes.common.moves.
 Block (one journal write, one feed frame):
     (shard, epoch, first_seq, commands, time_ns, [ack], [frame], [chunk], [notice])
     command i has seq first_seq + i and time time_ns + i; frame = [group] encoded, as risk sent
@@ -64,7 +65,7 @@ NOTICE_ORPHAN: Final = "XG"
 
 Command = tuple[Any, ...]
 Report = tuple[Any, ...]
-Chunk = tuple[int, int, int, int, bytes]
+Chunk = tuple[int, int, int, int, bytes, bytes]
 Notice = tuple[Any, ...]
 
 

@@ -133,7 +133,7 @@ def _readable(block: Block) -> dict[str, Any]:
     ]
     told = [
         {"account": account, "reports": decode_reports(data)}
-        for account, _first, _count, _answered, data in block.chunks
+        for account, _first, _count, _answered, data, _moves in block.chunks
     ]
     head = {"epoch": block.epoch, "first_seq": block.first_seq, "time_ns": block.time_ns}
     return {**head, "commands": commands, "told": told, "notices": block.notices}

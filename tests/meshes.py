@@ -66,7 +66,7 @@ def told(mesh: Mesh, directory: Path | None = None) -> dict[str, list[Numbered]]
     names = {a.id: a.name for a in load_accounts(mesh.paths.accounts_file).accounts}
     by_account: dict[str, list[Numbered]] = {name: [] for name in names.values()}
     for block in blocks(mesh, directory):
-        for account, _first, _reports, _answered, data in block.chunks:
+        for account, _first, _reports, _answered, data, _moves in block.chunks:
             known = by_account[names[account]]
             for report in _decode_reports(data):
                 if not isinstance(report, Numbered):

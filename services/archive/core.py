@@ -104,7 +104,7 @@ class ArchiveCore:
             self._index(first_seq, commands, frame[1 + feed.HEADER.size :])
 
     def _index(self, first_seq: int, commands: int, payload: bytes) -> None:
-        for account, first_number, reports, _answered, _data in decode_block(payload).chunks:
+        for account, first_number, reports, *_ in decode_block(payload).chunks:
             if reports:
                 history = self._histories.setdefault(account, _History())
                 history.numbers.append(first_number)

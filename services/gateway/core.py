@@ -283,7 +283,7 @@ class GatewayCore(Outbox):
             elif notice[0] == NOTICE_ORPHAN:
                 self._orphans.add(notice, now_ns)
         by_account = self._sessions.by_account
-        for account, _first, reports, answered, data in block.chunks:
+        for account, _first, reports, answered, data, _moves in block.chunks:
             session = by_account.get(account)
             if session is not None:
                 session.in_flight = max(0, session.in_flight - answered)

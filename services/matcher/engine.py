@@ -16,6 +16,7 @@ from rtes.services.matcher.book import Book
 from rtes.services.matcher.departures import canceled_on_disconnect, predecessor_ended
 from rtes.services.matcher.expiry import Expiry
 from rtes.services.matcher.flags import switched
+from rtes.services.matcher.killswitch import action_refused, switch
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant, open_orders
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome
@@ -41,7 +42,6 @@ from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
 ABOUT_MANY: Final = ("q", "AF", "DH")  # only the last of their reports carries the request's id
 HALT_TRADING: Final = 1
-REINSTATE: Final = 2
 CANCEL_ON_DISCONNECT: Final = int(Restatement.CANCEL_ON_DISCONNECT)
 MASS_CANCEL: Final = int(Restatement.MASS_CANCEL)
 Verdict = Sequence[int] | None  # (index, code, limit, value), a list when decoded
@@ -134,7 +134,7 @@ class Engine:
         if outcome is None:
             code = Code.ID_TOO_OLD if newer >= OUTCOMES_KEPT else Code.OUT_OF_ORDER
         elif outcome[1][0] == command[0] and outcome[1][3:] == command[3:]:
-            p.reports.append(outcome[2])
+            self._reporter.again(p, cl_ord_id, outcome[2])
             return
         else:
             code = Code.ID_REUSED
@@ -147,7 +147,7 @@ class Engine:
         elif kind == "DH":
             self._party_report(p, command, 0, refused[0])
         elif kind == "UF":
-            self._reporter.other(p, "UR", *command[3:5], "", refused[0])
+            self._reporter.other(p, "UR", command[3], command[4], "", refused[0])
         else:
             order = p.orders.get(command[5]) if kind in ("F", "G", "H") else None
             self._reporter.cancel_reject(p, command, order, refused)
@@ -292,18 +292,12 @@ class Engine:
 
     def _party_action(self, p: Participant, command: Command, _seq: int) -> None:
         """The kill switch. Risk follows the notice; what it had already passed is refused here."""
-        action, name, symbol, session, account = command[4:9]
-        code = Code.OK
-        if name and not account:
-            code = Code.NOT_AUTHORIZED
-        elif symbol and symbol not in self.books:
-            code = Code.UNKNOWN_SYMBOL
-        elif session and not account:
-            code = Code.INVALID_FIELDS
+        action, _name, symbol, session, account = command[4:9]
+        code = action_refused(self.books, command)
         if code:
-            self._party_report(p, command, 0, int(code))
+            self._party_report(p, command, 0, code)
             return
-        self._switch(account, symbol, session, action != REINSTATE)
+        switch(self.books, self.participants, command)
         closed = 0
         if action == HALT_TRADING:
             for order in self.open_orders():
@@ -313,29 +307,12 @@ class Engine:
         self._notices.append((NOTICE_PARTY, action, account, symbol, session))
         self._party_report(p, command, closed, 0)
 
-    def _switch(self, account: int, symbol: str, session: int, on: bool) -> None:
-        """Of an account, its session, its trading in a symbol, a symbol, or of all symbols."""
-        if not account:
-            for book in self.books.values():
-                if symbol in ("", book.symbol):
-                    book.halted = on
-            return
-        p = self.participants.get(account)
-        if p is None:
-            p = self.participants[account] = Participant(account)
-        if session:
-            p.session_suspended = on
-            return
-        p.suspended = [s for s in p.suspended if s != symbol]
-        if on:
-            p.suspended.append(symbol)
-
     def _party_report(self, p: Participant, command: Command, closed: int, code: int) -> None:
         action, name, symbol = command[4:7]
         self._reporter.other(p, "DI", command[3], action, name, symbol, closed, code)
 
     def _feature_flag(self, p: Participant, command: Command, _seq: int) -> None:
-        self._reporter.other(p, "UR", *command[3:5], *switched(self.books, command))
+        self._reporter.other(p, "UR", command[3], command[4], *switched(self.books, command))
 
     @property
     def next_expiry_ns(self) -> int | None:

@@ -28,6 +28,7 @@ class Participant:
         "first_seq_num",
         "gateway",
         "mark",
+        "moves",
         "next_seq_num",
         "orders",
         "outcomes",
@@ -49,6 +50,7 @@ class Participant:
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block
         self.reports: list[tuple[Any, ...]] = []  # of this block
+        self.moves: list[Any] = []  # of this block, for risk
         self.touched = False  # by this block
         self.answered = 0
         self.gateway = -1  # where it is logged on; -1: nowhere

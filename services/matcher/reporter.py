@@ -1,13 +1,15 @@
 """What participants are told: numbered report tuples in the wire's field order.
 
-Invariants: numbers of an account have no gap; exec_id is never reused; one report per event; a
-terminal report has leaves_qty 0. Trailing fields at their default are left out.
+Invariants: numbers of an account have no gap; exec_id is never reused; one report per event, and
+one move of what risk follows; a terminal report has leaves_qty 0. Trailing fields at their default
+are left out.
 """
 
 from typing import Any, Final
 
+from rtes.common import moves
 from rtes.common.messages import PROTOCOL_VERSION
-from rtes.common.records import Report, encode
+from rtes.common.records import Chunk, Report, encode
 from rtes.common.refusals import CATALOGUE, Code
 from rtes.services.matcher.orders import Order, Participant
 
@@ -76,12 +78,17 @@ class Reporter:
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
+        leaves: Any = order.leaves  # once an object, for both
+        price: Any = order.price
         report: Report = (
             "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
-            exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
-            order.order_qty, order.price,
+            exec_id, order.symbol, order.side, leaves, order.cum, self.time_ns,
+            order.order_qty, price,
         )  # fmt: skip
         p.reports.append(report)
+        if exec_type == NEW:
+            told = p.moves
+            told += (moves.OPENED, order.cl_ord_id, order.symbol, order.side, leaves, price)
         if self.events is not None:
             self.events.append((report, order))
 
@@ -100,6 +107,11 @@ class Reporter:
             match_id, liquidity,
         )  # fmt: skip
         p.reports.append(report)
+        told = p.moves
+        told += (
+            moves.TRADED, order.cl_ord_id, order.symbol, order.leaves, order.cum, order.price,
+            qty, price, match_id,
+        )  # fmt: skip
         if self.events is not None:
             self.events.append((report, order))
 
@@ -111,7 +123,8 @@ class Reporter:
             tail = (0, 0, 0, 0, 0, restatement, _ORD_REJ_REASONS[code], *refused)
         elif restatement:
             tail = (0, 0, 0, 0, 0, restatement)
-        self._changed(order, exec_type, exec_type, order.cl_ord_id, tail)
+        move = moves.CLOSED, order.cl_ord_id, order.cl_ord_id
+        self._changed(order, exec_type, exec_type, tail, move)
 
     def canceled(self, order: Order, request_id: int) -> None:
         """Canceled at the owner's request."""
@@ -127,22 +140,28 @@ class Reporter:
             order.order_qty, order.price, 0, 0, 0, 0, order.cl_ord_id,
         )  # fmt: skip
         p.reports.append(report)
+        told = p.moves
+        told += (moves.CLOSED, request_id, order.cl_ord_id)
         if self.events is not None:
             self.events.append((report, order))
 
     def replaced(self, order: Order, orig_cl_ord_id: int) -> None:
         status = PARTIALLY_FILLED if order.cum else NEW
-        self._changed(order, REPLACED, status, order.cl_ord_id, (0, 0, 0, 0, orig_cl_ord_id))
+        holds = order.leaves, order.cum, order.price
+        move = (moves.REPLACED, order.cl_ord_id, orig_cl_ord_id, *holds)
+        self._changed(order, REPLACED, status, (0, 0, 0, 0, orig_cl_ord_id), move)
 
     def restated(self, order: Order, restatement: int) -> None:
         """The exchange changed the order's quantity or type; restatement says why, 0: type."""
         status = PARTIALLY_FILLED if order.cum else NEW
         tail = (0, 0, 0, 0, 0, restatement) if restatement else ()
-        self._changed(order, RESTATED, status, order.cl_ord_id, tail)
+        move = moves.CHANGED, order.cl_ord_id, order.leaves, order.cum, order.price
+        self._changed(order, RESTATED, status, tail, move)
 
     def _changed(
-        self, order: Order, exec_type: str, status: str, cl_ord_id: int, tail: tuple[int, ...]
-    ) -> None:
+        self, order: Order, exec_type: str, status: str, tail: tuple[int, ...],
+        move: tuple[int, ...],
+    ) -> None:  # fmt: skip
         p = order.owner
         if not p.touched:
             self.touch(p)
@@ -150,11 +169,13 @@ class Reporter:
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
         report: Report = (
-            "8", self.shard, number, exec_type, status, cl_ord_id, order.order_id,
+            "8", self.shard, number, exec_type, status, order.cl_ord_id, order.order_id,
             exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
             order.order_qty, order.price, *tail,
         )  # fmt: skip
         p.reports.append(report)
+        told = p.moves
+        told += move
         if self.events is not None:
             self.events.append((report, order))
 
@@ -169,6 +190,7 @@ class Reporter:
                 0, 0, _ORD_REJ_REASONS.get(refused[0], 99), *refused,
             )
         )  # fmt: skip
+        _answered(p, command[3])
 
     def cancel_reject(
         self, p: Participant, command: tuple[Any, ...], order: Order | None, refused: Refused
@@ -187,6 +209,7 @@ class Reporter:
                 self.time_ns,
             )
         )  # fmt: skip
+        _answered(p, cl_ord_id)
 
     def unknown_status(self, p: Participant, command: tuple[Any, ...]) -> None:
         """OrderStatusRequest for an order that is not open."""
@@ -214,10 +237,16 @@ class Reporter:
             )
         )  # fmt: skip
 
-    def other(self, p: Participant, message_type: str, *fields: object) -> None:
+    def other(self, p: Participant, message_type: str, cl_ord_id: int, *fields: object) -> None:
         """Any other numbered report: type, shard, number, then fields, then the time."""
         number = self._number(p)
-        p.reports.append((message_type, self.shard, number, *fields, self.time_ns))
+        p.reports.append((message_type, self.shard, number, cl_ord_id, *fields, self.time_ns))
+        _answered(p, cl_ord_id)
+
+    def again(self, p: Participant, cl_ord_id: int, report: Report) -> None:
+        """The answer to a request that was seen before, as it was."""
+        p.reports.append(report)
+        _answered(p, cl_ord_id)
 
     def logon(self, p: Participant, heart_bt_int: int, shards: int) -> None:
         """LogonReply: not numbered, it tells the number of the last report."""
@@ -227,19 +256,28 @@ class Reporter:
              self.time_ns, shards)
         )  # fmt: skip
 
-    def take(self) -> list[tuple[int, int, int, int, bytes]]:
+    def take(self) -> list[Chunk]:
         """The block's chunks, participants in order of first touch; starts the next block."""
         chunks = []
         for p in self._touched:
             first, data = p.first_seq_num, encode(p.reports)
-            chunks.append((p.account, first, p.next_seq_num - first, p.answered, data))
+            chunks.append(
+                (p.account, first, p.next_seq_num - first, p.answered, data, encode(p.moves))
+            )
             if p.requests:
                 p.outcomes.add(p.requests, p.answers, p.reports, data)
                 p.requests = []
                 p.answers = []
             p.first_seq_num = p.next_seq_num
             p.reports = []
+            p.moves = []
             p.answered = 0
             p.touched = False
         self._touched = []
         return chunks
+
+
+def _answered(p: Participant, cl_ord_id: int) -> None:
+    """Nothing of that id is in flight."""
+    told = p.moves
+    told += (moves.ANSWERED, cl_ord_id)

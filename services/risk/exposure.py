@@ -1,44 +1,22 @@
 """What an account holds: open orders, positions, and what both take up of its limits.
 
 Invariants: everything but what is in flight is a projection of the feed, so that a risk that
-starts anew arrives at the same; a report counts once, by its number; what an order reserves is
-the worst that it and the replaces in flight may still do; an order that is gone reserves nothing.
+starts anew arrives at the same; what an order reserves is the worst that it and the replaces in
+flight may still do; an order that is gone reserves nothing.
 Credit used in a symbol is the worst of both sides: the position's cost with all buys done, or
 with all sells done. An order that would only reduce a position therefore takes up none.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from rtes.common.enums import ExecType, Role, Side
-from rtes.common.records import C_CL_ORD_ID, Command, Report
+from rtes.common import moves
+from rtes.common.enums import Role, Side
+from rtes.common.records import C_CL_ORD_ID, Command
 from rtes.common.refdata import Account, Instrument, Limits
-
-# positions in an ExecutionReport and in an OrderCancelReject
-R_TYPE: Final = 0
-R_SEQ: Final = 2
-R_CL_ORD_ID: Final = 5
-R_REFUSED_ID: Final = 3  # OrderCancelReject
-R_EXEC_TYPE: Final = 3
-R_SYMBOL: Final = 8
-R_SIDE: Final = 9
-R_LEAVES: Final = 10
-R_CUM: Final = 11
-R_PRICE: Final = 14
-R_LAST_QTY: Final = 15
-R_LAST_PX: Final = 16
-R_MATCH_ID: Final = 17
-R_ORIG_CL_ORD_ID: Final = 19
 
 NOWHERE: Final = -1  # no session known
 BUY: Final = str(Side.BUY.value)
-TRADE: Final = str(ExecType.TRADE.value)
-_NEW: Final = str(ExecType.NEW.value)
-_REJECTED: Final = str(ExecType.REJECTED.value)
-_REPLACED: Final = str(ExecType.REPLACED.value)
-_ORDER_STATUS: Final = str(ExecType.ORDER_STATUS.value)
-_LOGON_REPLY: Final = "A"
-_WITH_ID: Final = ("9", "r")  # carry the request's id at R_REFUSED_ID
 
 
 class Market:
@@ -97,12 +75,21 @@ class Order:
         self.reserved_qty: int = reserved_qty
         self.reserved_notional: int = reserved_notional
 
-    def as_told(self, report: Report) -> bool:
+    def as_told(self, leaves: int, price: int) -> bool:
         """Whether it holds what the matcher now says of it, and reserves just that."""
-        leaves: int = report[R_LEAVES]
-        price: int = report[R_PRICE]
         same = self.leaves == leaves and self.price == price and self.reserved_qty == leaves
         return same and self.replaces is None and self.cum == 0
+
+    def becomes(self, leaves: int, cum: int, price: int) -> None:
+        """What the matcher says of it. price: 0 for an order without a limit."""
+        self.leaves = leaves
+        self.cum = cum
+        if price:
+            self.price = price
+        elif not self.confirmed:
+            self.price = self.position.market.reference  # as a risk that starts anew would
+        self.confirmed = True
+        self.position.hold(self, *self.worst())
 
     def worst(self) -> tuple[int, int]:
         """(quantity, notional) that it and the replaces in flight may still trade."""
@@ -122,10 +109,9 @@ class Ledger:
     matcher answers it from memory; told_mark: as far as the feed has shown. orders holds every
     open order by its id and by the ids of the replaces in flight."""
 
-    __slots__ = ("last_seq", "mark", "orders", "told_mark")
+    __slots__ = ("mark", "orders", "told_mark")
 
     def __init__(self) -> None:
-        self.last_seq: int = 0
         self.mark: int = 0
         self.told_mark: int = 0
         self.orders: dict[int, Order] = {}
@@ -160,13 +146,20 @@ class Ledger:
         position.open_orders -= 1
         position.exposure.open_orders -= 1
 
-    def rename(self, order: Order, cl_ord_id: int) -> None:
-        """A replace was done."""
-        del self.orders[order.cl_ord_id]
+    def closed(self, cl_ord_id: int) -> None:
+        order = self.orders.get(cl_ord_id)
+        if order is not None:
+            self.remove(order)
+
+    def replaced(self, cl_ord_id: int, told: list[Any], at: int) -> None:
+        order = self.orders.pop(told[at + 2], None)
+        if order is None:
+            return
         self.orders[cl_ord_id] = order
         order.cl_ord_id = cl_ord_id
         if order.replaces:
             order.replaces.pop(cl_ord_id, None)
+        order.becomes(told[at + 3], told[at + 4], told[at + 5])
 
 
 class Position:
@@ -316,81 +309,57 @@ class Exposure:
             self.positions[symbol] = position
         return position
 
-    def told(self, shard: int, reports: list[Report]) -> None:
-        """Follow what a matcher told the account."""
+    def told(self, shard: int, told: list[Any]) -> None:
+        """Follow what a block of a matcher changed; told: see rtes.common.moves."""
         ledger = self.ledger(shard)
-        for report in reports:
-            kind: str = report[R_TYPE]  # typed: compiled, that compares without making objects
-            if kind == _LOGON_REPLY:
-                continue  # not numbered
-            seq: int = report[R_SEQ]
-            if seq <= ledger.last_seq:
-                _repeated(ledger, report)
-                continue
-            ledger.last_seq = seq
-            if kind == "8":
-                self._executed(ledger, report)
-            elif kind in _WITH_ID:
-                ledger.saw(report[R_REFUSED_ID])
-                ledger.refused(report[R_REFUSED_ID])
+        at = 0
+        while at < len(told):
+            # typed: compiled, they are compared without making objects
+            kind: int = told[at]
+            cl_ord_id: int = told[at + 1]
+            if cl_ord_id > ledger.told_mark:
+                ledger.saw(cl_ord_id)
+            if kind == moves.OPENED:
+                self._opened(ledger, cl_ord_id, told, at)
+            elif kind == moves.CLOSED:
+                ledger.closed(told[at + 2])
+            elif kind == moves.ANSWERED:
+                ledger.refused(cl_ord_id)
+            elif kind == moves.TRADED:
+                self._traded(ledger, cl_ord_id, told, at)
+            elif kind == moves.REPLACED:
+                ledger.replaced(cl_ord_id, told, at)
+            else:
+                order = ledger.orders.get(cl_ord_id)
+                if order is not None:
+                    order.becomes(told[at + 2], told[at + 3], told[at + 4])
+            at += moves.LENGTHS[kind]
 
-    def _executed(self, ledger: Ledger, report: Report) -> None:
-        exec_type: str = report[R_EXEC_TYPE]
-        if exec_type == _ORDER_STATUS:
-            return
-        cl_ord_id: int = report[R_CL_ORD_ID]
-        if cl_ord_id > ledger.told_mark:
-            ledger.saw(cl_ord_id)
-        if exec_type == _REJECTED:
-            ledger.refused(cl_ord_id)
-            return
-        short = len(report) <= R_ORIG_CL_ORD_ID  # and so names the order by its present id
-        order = ledger.orders.get(cl_ord_id) if short else None
+    def _opened(self, ledger: Ledger, cl_ord_id: int, told: list[Any], at: int) -> None:
+        leaves: int = told[at + 4]
+        price: int = told[at + 5]
+        order = ledger.orders.get(cl_ord_id)
         if order is None:
-            order = self._order(ledger, report)
-            if order is None:
-                return
-        if exec_type == _NEW and order.as_told(report):
+            position = self.position(told[at + 2])
+            if position is None:
+                return  # no longer listed
+            order = Order(position, cl_ord_id, told[at + 3] == BUY, 0, 0)
+            position.add(order)
+        elif order.as_told(leaves, price):
             order.confirmed = True
             return
-        position = order.position
-        if exec_type == TRADE:
-            position.market.traded(report[R_MATCH_ID], report[R_LAST_PX])
-            position.fill(order.buy, report[R_LAST_QTY], report[R_LAST_PX])
-        leaves: int = report[R_LEAVES]
+        order.becomes(leaves, 0, price)
+
+    def _traded(self, ledger: Ledger, cl_ord_id: int, told: list[Any], at: int) -> None:
+        order = ledger.orders.get(cl_ord_id)
+        if order is None:
+            return  # its symbol is no longer listed
+        price: int = told[at + 7]
+        market = order.position.market
+        market.traded(told[at + 8], price)
+        order.position.fill(order.buy, told[at + 6], price)
+        leaves: int = told[at + 3]
         if leaves == 0:
             ledger.remove(order)
-            return
-        if exec_type == _REPLACED:
-            ledger.rename(order, cl_ord_id)
-        order.leaves = leaves
-        order.cum = report[R_CUM]
-        if len(report) > R_PRICE and report[R_PRICE]:
-            order.price = report[R_PRICE]
-        elif not order.confirmed:
-            order.price = position.market.reference  # as a risk that starts anew would
-        order.confirmed = True
-        position.hold(order, *order.worst())
-
-    def _order(self, ledger: Ledger, report: Report) -> Order | None:
-        """The order a report is about; one not known yet is taken in."""
-        orig = report[R_ORIG_CL_ORD_ID] if len(report) > R_ORIG_CL_ORD_ID else 0
-        order = ledger.orders.get(orig or report[R_CL_ORD_ID])
-        if order is None and orig:
-            order = ledger.orders.get(report[R_CL_ORD_ID])
-        if order is None:
-            position = self.position(report[R_SYMBOL])
-            if position is None:
-                return None  # no longer listed
-            order = Order(position, report[R_CL_ORD_ID], report[R_SIDE] == BUY, 0, 0)
-            position.add(order)
-        return order
-
-
-def _repeated(ledger: Ledger, report: Report) -> None:
-    """An outcome told again says that its id was used before: nothing of it is in flight."""
-    if report[R_TYPE] == "8":
-        if report[R_EXEC_TYPE] != _ORDER_STATUS:  # which names an order, not its request
-            ledger.refused(report[R_CL_ORD_ID])
-    elif report[R_TYPE] in _WITH_ID:
-        ledger.refused(report[R_REFUSED_ID])
+        else:
+            order.becomes(leaves, told[at + 4], told[at + 5])

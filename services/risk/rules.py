@@ -11,8 +11,10 @@ and trades at other prices may move credit beyond its limit.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rtes.common import moves
 from rtes.common.enums import PartyAction
 from rtes.common.messages import PositionReport
+from rtes.common.moves import decode_moves
 from rtes.common.records import (
     A_TURN,
     C_ACCOUNT,
@@ -23,8 +25,6 @@ from rtes.common.records import (
     NOTICE_PARTY,
     Block,
     Command,
-    Report,
-    decode_reports,
     whole,
 )
 from rtes.common.refdata import Account, Instrument, Limits
@@ -39,19 +39,7 @@ from rtes.services.risk.checks import (
     wrong_lots,
     wrong_terms,
 )
-from rtes.services.risk.exposure import (
-    BUY,
-    R_EXEC_TYPE,
-    R_LAST_PX,
-    R_MATCH_ID,
-    R_SYMBOL,
-    R_TYPE,
-    TRADE,
-    Exposure,
-    Market,
-    Order,
-    Position,
-)
+from rtes.services.risk.exposure import BUY, Exposure, Market, Order, Position
 
 
 class Risk:
@@ -116,13 +104,13 @@ class Risk:
 
     def apply_block(self, block: Block) -> None:
         """Follow one block. Blocks come in order and once (see rtes.common.feed)."""
-        for account, _first, _reports, _answered, data in block.chunks:
-            reports = decode_reports(data)
+        for account, _first, _reports, _answered, _data, data in block.chunks:
+            told = decode_moves(data)
             exposure = self._exposures.get(account)
             if exposure is not None:
-                exposure.told(block.shard, reports)
+                exposure.told(block.shard, told)
             else:
-                self._follow_trades(reports)
+                self._follow_trades(told)
         for notice in block.notices:
             if notice[0] == NOTICE_PARTY:
                 self._party(*notice[1:])
@@ -132,17 +120,16 @@ class Risk:
                     exposure.session_suspended = False
                     exposure.told_logon(notice[4], notice[2])
 
-    def _follow_trades(self, reports: list[Report]) -> None:
+    def _follow_trades(self, told: list[Any]) -> None:
         """Reference prices come from the trades of all accounts, not of this shard's only."""
-        for report in reports:
-            kind: str = report[R_TYPE]
-            if kind != "8":
-                continue
-            exec_type: str = report[R_EXEC_TYPE]
-            if exec_type == TRADE:
-                market = self._markets.get(report[R_SYMBOL])
+        at = 0
+        while at < len(told):
+            kind: int = told[at]
+            if kind == moves.TRADED:
+                market = self._markets.get(told[at + 2])
                 if market is not None:
-                    market.traded(report[R_MATCH_ID], report[R_LAST_PX])
+                    market.traded(told[at + 8], told[at + 7])
+            at += moves.LENGTHS[kind]
 
     def _party(self, action: int, account: int, symbol: str, session: int) -> None:
         """A kill switch: of an account, its session, its trading in a symbol, or a symbol; of

@@ -13,7 +13,7 @@ from rtes.services.risk.exposure import Exposure, Ledger, Market, Order
 
 def state(markets: Iterable[Market], exposures: Iterable[Exposure]) -> dict[str, Any]:
     """Shape: {"markets": [[symbol, reference, match_id, halted]], "accounts": [[account,
-    suspended, session_suspended, turn, gateway, [[shard, last_seq, mark]], [[symbol, net_qty, cost,
+    suspended, session_suspended, turn, gateway, [[shard, mark]], [[symbol, net_qty, cost,
     suspended]], [[symbol, cl_ord_id, buy, leaves, cum, price]]]]}, everything sorted."""
     return {
         "markets": sorted([m.symbol, m.reference, m.match_id, m.halted] for m in markets),
@@ -22,7 +22,7 @@ def state(markets: Iterable[Market], exposures: Iterable[Exposure]) -> dict[str,
 
 
 def _account(exposure: Exposure) -> list[Any]:
-    seen = [[s, w.last_seq, w.told_mark] for s, w in exposure.ledgers.items() if w.last_seq]
+    seen = [[s, w.told_mark] for s, w in exposure.ledgers.items() if w.told_mark]
     positions = [
         [symbol, p.net_qty, p.cost, p.suspended]
         for symbol, p in exposure.positions.items()
@@ -63,10 +63,8 @@ def _restore_account(exposure: Exposure, row: list[Any]) -> None:
     exposure.suspended |= suspended
     exposure.session_suspended |= session_suspended
     exposure.told_logon(turn, gateway)
-    for shard, last_seq, mark in seen:
-        ledger = exposure.ledger(shard)
-        ledger.last_seq = last_seq
-        ledger.saw(mark)
+    for shard, mark in seen:
+        exposure.ledger(shard).saw(mark)
     for symbol, net_qty, cost, halted in positions:
         position = exposure.position(symbol)
         if position is not None:

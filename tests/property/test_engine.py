@@ -199,7 +199,7 @@ def check_numbers(chunks: Sequence[Any]) -> None:
     """An account's numbers have no gap, exec_ids are all different, what ended has nothing left."""
     expected = dict.fromkeys(ACCOUNTS, 1)
     exec_ids = []
-    for account, first, count, _answered, data in chunks:
+    for account, first, count, _answered, data, _moves in chunks:
         assert first == expected[account]
         expected[account] += count
         told = [r for r in decode_reports(data) if r[0] != "A"]

@@ -170,7 +170,7 @@ class World:
             command, refused = queue.popleft()
             self.apply(shard, command, None if refused is None else (i, *refused))
         chunks, notices = engine.take()
-        for account, _, _, _, data in chunks:
+        for account, _, _, _, data, _ in chunks:
             self.count_fills(account, decode_reports(data))
         commands = self.seqs[shard] - first + 1
         self.feed.append(Block(shard, 1, first, commands, time_ns, [], [], chunks, notices))

@@ -73,7 +73,7 @@ def _journaled(world: World, shard: int, found: list[str]) -> Told:
             found.append(f"time goes back: shard {shard} seq {block.first_seq}")
         next_seq = block.first_seq + block.commands
         time_ns = block.time_ns + block.commands - 1
-        for account, _first, _reports, _answered, data in block.chunks:
+        for account, _first, _reports, _answered, data, _moves in block.chunks:
             for row in (list(r) for r in decode_reports(data) if r[0] != "A"):
                 known = told[account].setdefault(row[2], row)
                 if known != row:

@@ -2,17 +2,17 @@
 
 from typing import Any
 
+from rtes.common import moves
 from rtes.common.enums import (
     ExecInst,
     ExecType,
-    OrdStatus,
     OrdType,
     PartyAction,
     Role,
     Side,
     TimeInForce,
 )
-from rtes.common.messages import ExecutionReport, PositionReport
+from rtes.common.messages import PositionReport
 from rtes.common.records import (
     NOTICE_PARTY,
     Block,
@@ -60,7 +60,6 @@ class Floor:
         self.risk = Risk(INSTRUMENTS, accounts(limits))
         self.now_ns = NOW_NS
         self.next_id = 0
-        self.seqs: dict[tuple[int, int], int] = {}
         self.matches = 0
 
     def new(
@@ -85,33 +84,37 @@ class Floor:
         fields = ("G", account, self.now_ns, self.next_id, symbol, orig, qty, price, stop_px)
         return self.risk.check(on_the_wire(*fields), 0)
 
-    def block(self, account: int, *reports: Any, notices: Any = (), shard: int = 0) -> None:
-        chunks = [(account, 0, len(reports), 0, encode(reports))] if reports else []
+    def block(self, account: int, *told: int | str, notices: Any = (), shard: int = 0) -> None:
+        chunks = [(account, 0, 1, 0, b"", encode(told))] if told else []
         self.risk.apply_block(Block(shard, 1, 1, 1, self.now_ns, [], [], chunks, list(notices)))
 
-    def report(
-        self, exec_type: ExecType, cl_ord_id: int, leaves: int, cum: int = 0, *, account: int = ME,
+    def moved(
+        self, exec_type: ExecType, cl_ord_id: int, leaves: int, cum: int = 0, *,
         price: int = 1_000, last: tuple[int, int] = (0, 0), orig: int = 0, symbol: str = "AAA",
-        side: Side = Side.BUY, shard: int = 0,
-    ) -> ExecutionReport:  # fmt: skip
-        seq = self.seqs[account, shard] = self.seqs.get((account, shard), 0) + 1
-        self.matches += exec_type is ExecType.TRADE
-        status = OrdStatus.REJECTED if exec_type is ExecType.REJECTED else OrdStatus.NEW
-        return ExecutionReport(
-            shard, seq, exec_type, status, cl_ord_id, 1, seq, symbol, side, leaves, cum,
-            self.now_ns, leaves + cum, price, *last, self.matches, 1, orig,
-        )  # fmt: skip
+        side: Side = Side.BUY,
+    ) -> tuple[int | str, ...]:  # fmt: skip
+        """The move that goes with such a report; last: quantity and price of a trade."""
+        holds = leaves, cum, price
+        match exec_type:
+            case ExecType.NEW:
+                return moves.OPENED, cl_ord_id, symbol, side, leaves, price
+            case ExecType.TRADE:
+                self.matches += 1
+                return moves.TRADED, cl_ord_id, symbol, *holds, *last, self.matches
+            case ExecType.REPLACED:
+                return moves.REPLACED, cl_ord_id, orig, *holds
+            case ExecType.RESTATED:
+                return moves.CHANGED, cl_ord_id, *holds
+            case ExecType.CANCELED | ExecType.EXPIRED:
+                return moves.CLOSED, cl_ord_id, orig or cl_ord_id
+        assert exec_type is ExecType.REJECTED
+        return moves.ANSWERED, cl_ord_id
 
     def tell(self, *args: Any, account: int = ME, shard: int = 0, **options: Any) -> None:
-        self.block(
-            account, self.report(*args, account=account, shard=shard, **options), shard=shard
-        )
+        self.block(account, *self.moved(*args, **options), shard=shard)
 
-    def tell_refused(self, cl_ord_id: int, orig: int, response_to: str = "2") -> None:
-        seq = self.seqs[ME, 0] = self.seqs.get((ME, 0), 0) + 1
-        self.block(
-            ME, ("9", 0, seq, cl_ord_id, orig, 0, "8", response_to, 1, 30, 0, 0, self.now_ns)
-        )
+    def tell_refused(self, cl_ord_id: int) -> None:
+        self.block(ME, moves.ANSWERED, cl_ord_id)
 
     def switch(self, action: PartyAction, account: int, symbol: str, session: int) -> None:
         self.block(0, notices=[(NOTICE_PARTY, action, account, symbol, session)])

@@ -14,6 +14,7 @@ from rtes.services.archive.core import (
 )
 
 ACCOUNT = 7
+NO_MOVES = encode([])
 SESSION = 3
 BLOCKS = 100
 
@@ -21,7 +22,7 @@ BLOCKS = 100
 def payload(seq: int) -> bytes:
     """A block of one command, which told the account its report number seq."""
     reports = encode([["8", seq]])
-    return encode((0, 1, seq, 1, seq, [], [], [(ACCOUNT, seq, 1, 0, reports)], []))
+    return encode((0, 1, seq, 1, seq, [], [], [(ACCOUNT, seq, 1, 0, reports, NO_MOVES)], []))
 
 
 class Archive:

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from rtes.common.moves import decode_moves
 from rtes.common.records import Command, decode_commands, decode_groups, decode_reports, encode
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
@@ -20,6 +21,7 @@ from rtes.services.matcher.expiry import SLACK
 ROOT = Path(__file__).resolve().parents[2]
 START_NS = 1_700_000_000_000_000_000
 INSTRUMENTS = [Instrument(symbol=s, reference_price=100) for s in ("AAPL", "MSFT")]
+Rows = dict[int, list[Any]]  # by account
 
 
 def flow(seed: int, count: int) -> list[Command]:
@@ -46,18 +48,20 @@ def flow(seed: int, count: int) -> list[Command]:
     return commands
 
 
-def run(commands: Sequence[Command], per_block: int) -> tuple[bytes, dict[int, list[Any]]]:
-    """The digest at the end, and everything told by account."""
+def run(commands: Sequence[Command], per_block: int) -> tuple[bytes, Rows, Rows]:
+    """The digest at the end, and everything told and moved by account."""
     engine = Engine(0, INSTRUMENTS)
     told: dict[int, list[Any]] = defaultdict(list)
+    moved: dict[int, list[Any]] = defaultdict(list)
     for seq, command in enumerate(commands, 1):
         engine.apply(command, None, seq, START_NS + seq)
         if seq % per_block == 0 or seq == len(commands):
-            for account, first, reports, _answered, data in engine.take()[0]:
+            for account, first, reports, _answered, data, moves in engine.take()[0]:
                 assert first == len(told[account]) + 1
                 told[account] += decode_reports(data)
                 assert len(told[account]) == first - 1 + reports
-    return engine.digest(), told
+                moved[account] += decode_moves(moves)
+    return engine.digest(), told, moved
 
 
 def test_blocks_make_no_difference_and_neither_does_the_wire() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 from rtes.common.enums import ExecType, OrdType, PartyAction, Side
-from rtes.common.messages import ExecutionReport, OrderCancelReject
 from rtes.common.refusals import CATALOGUE, Code, explain
 
 from tests.unit.riskfloor import (
@@ -53,17 +52,14 @@ def test_ids_count_per_matcher_shard(floor: Floor) -> None:
     assert floor.usage().open_orders == 2
 
 
-def test_a_repeated_answer_frees_what_a_resent_id_reserved(floor: Floor) -> None:
+def test_a_repeated_answer_frees_what_a_resent_id_reserved() -> None:
     """A risk that lost sight of an id reserves; the outcome told again shows it was used."""
-    report = floor.report(ExecType.NEW, 5, 10)
-    floor.block(ME, report)
-    floor.tell(ExecType.CANCELED, 5, 0)
     fresh = Floor()
-    account = [ME, False, False, 0, -1, [[0, 2, 0]], [], []]
+    account = [ME, False, False, 0, -1, [[0, 0]], [], []]
     fresh.risk.restore({"markets": [], "accounts": [account]})
     assert fresh.new(10, cl_ord_id=5) is None
     assert fresh.usage().open_orders == 1
-    fresh.block(ME, report)
+    fresh.tell_refused(5)
     assert empty(fresh)
 
 
@@ -160,7 +156,7 @@ def test_a_refused_replace_frees_what_it_added(floor: Floor) -> None:
     floor.tell(ExecType.NEW, 1, 100)
     before = floor.risk.usage(ME)
     assert floor.replace(1, 200, 1_000) is None
-    floor.tell_refused(2, 1)
+    floor.tell_refused(2)
     assert floor.risk.usage(ME) == before
 
 
@@ -214,21 +210,11 @@ def test_a_fill_while_a_replace_is_in_flight(floor: Floor) -> None:
     assert row is not None
     assert (row.net_qty, row.open_buy_qty, row.credit_used) == (60, 90, 150_000)
     floor.tell(ExecType.TRADE, 1, 0, 100, last=(40, 1_000))
-    floor.tell_refused(2, 1)
+    floor.tell_refused(2)
     assert (floor.usage().open_buy_qty, floor.usage().open_orders) == (0, 0)
 
 
 # ---------------------------------------------------------------- the feed
-
-
-def test_repeated_reports_count_once(floor: Floor) -> None:
-    floor.new(100)
-    new = floor.report(ExecType.NEW, 1, 100)
-    trade = floor.report(ExecType.TRADE, 1, 60, 40, last=(40, 1_000))
-    floor.block(ME, new, trade)
-    before = floor.risk.usage(ME)
-    floor.block(ME, new, trade)
-    assert floor.risk.usage(ME) == before
 
 
 def test_a_refusal_of_a_used_id_leaves_the_order_alone(floor: Floor) -> None:
@@ -249,15 +235,12 @@ def test_a_cancel_that_used_a_new_orders_id_cancels_what_it_named(floor: Floor) 
     assert empty(floor)
 
 
-def test_restated_and_status_and_other_reports(floor: Floor) -> None:
+def test_restated_and_other_reports(floor: Floor) -> None:
     floor.new(100)
     floor.tell(ExecType.NEW, 1, 100)
     floor.tell(ExecType.RESTATED, 1, 70)  # self-match prevention took 30
     assert floor.usage().open_buy_qty == 70
-    floor.tell(ExecType.ORDER_STATUS, 1, 0)
-    floor.tell(ExecType.TRIGGERED, 1, 70)
-    floor.block(ME, ("A", 0, 99, 99, 30, 1, NOW_NS, 1))
-    floor.block(ME, ("UM", 0, 99, 99, 30, NOW_NS))
+    floor.tell_refused(99)  # as after a mass status request
     assert floor.usage().open_buy_qty == 70
 
 
@@ -313,12 +296,3 @@ def test_every_refusal_of_risk_has_a_text() -> None:
     for code in list(Code)[1:]:
         assert code in CATALOGUE
         assert "unknown" not in explain(code, 1, 2)
-
-
-def test_cancel_reject_layout_is_the_one_read() -> None:
-    """Risk reads reports by position."""
-    assert OrderCancelReject.__struct_fields__[1:3] == ("appl_seq_num", "cl_ord_id")
-    fields = ("", *ExecutionReport.__struct_fields__)
-    at = {name: fields.index(name) for name in fields}
-    assert (at["cl_ord_id"], at["leaves_qty"], at["price"]) == (5, 10, 14)
-    assert (at["last_qty"], at["trd_match_id"], at["orig_cl_ord_id"]) == (15, 17, 19)

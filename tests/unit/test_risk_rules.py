@@ -192,10 +192,12 @@ def test_a_limit_order_may_make_the_first_price_and_bands_hold_from_then_on(floo
 
 
 def test_the_band_follows_the_last_trade_of_anyone(floor: Floor) -> None:
-    first = floor.report(ExecType.TRADE, 7, 0, 5, account=OTHER, last=(5, 1_050))
-    second = floor.report(ExecType.TRADE, 8, 0, 5, account=OTHER, last=(5, 1_090))
-    floor.block(OTHER, second)
-    floor.block(OTHER, first)  # an older trade does not move it back
+    for cl_ord_id in (7, 8):
+        floor.tell(ExecType.NEW, cl_ord_id, 5, account=OTHER)
+    first = floor.moved(ExecType.TRADE, 7, 0, 5, last=(5, 1_050))
+    second = floor.moved(ExecType.TRADE, 8, 0, 5, last=(5, 1_090))
+    floor.block(OTHER, *second)
+    floor.block(OTHER, *first)  # an older trade does not move it back
     assert floor.new(price=1_199) is None
     assert floor.new(price=1_200) == (Code.PRICE_BAND, 1_199, 1_200)
 
