@@ -19,7 +19,7 @@ CLOSED: Final = 2
 CHANGED: Final = 3
 REPLACED: Final = 4
 TRADED: Final = 5
-LENGTHS: Final = (2, 6, 3, 5, 6, 9)  # by kind
+LENGTHS: Final = bytes((2, 6, 3, 5, 6, 9))  # by kind; compiled, a tuple would be made anew
 
 _decoder = msgspec.msgpack.Decoder(list[Any])
 

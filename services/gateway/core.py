@@ -79,7 +79,7 @@ class GatewayCore(Outbox):
         self._throttled: dict[bytes, list[m.Outbound]] = {}  # told in one frame after the batch
         self._risk_epochs: dict[int, int] = {}
         self._read_only: dict[int, bool] = {}  # by matcher shard
-        self._wall_ns = 0  # business time, stamped on commands; now_ns is for whatever waits
+        self._wall_ns: Any = 0  # business time, stamped on commands; now_ns is for what waits
         self._counts = Counts()
 
     def take_over(self, planned: bool, wall_ns: int) -> None:

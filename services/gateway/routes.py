@@ -37,7 +37,7 @@ _TO_PRICE: Final = m.NewOrderSingle.__struct_fields__.index("price") + 1
 _DEFAULTS: Final = _PLAIN[_TO_PRICE:]
 
 
-def command_of(route: Route, account: int, wall_ns: int, message: Any) -> Command:
+def command_of(route: Route, account: Any, wall_ns: Any, message: Any) -> Command:
     """What risk and the matcher get, see rtes.common.records."""
     fields: tuple[Any, ...] = astuple(message)
     if route.opens and fields[_TO_PRICE:] == _DEFAULTS:

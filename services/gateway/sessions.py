@@ -60,7 +60,7 @@ class Session:
         self.routing_id = routing_id
         self.user = user
         self.account = account
-        self.account_id = account.id
+        self.account_id: Any = account.id  # only passed on
         self.state = PENDING
         self.in_flight = 0
         self.fair = False  # see common/flags.py: fair_credit

@@ -41,16 +41,17 @@ class Replica:
         """Tell after each command what it did. Raises InvariantError after the last command when
         the block comes out differently than the matcher says."""
         invariant(block.first_seq == self._next_seq, "a block is missing or comes twice")
-        apply, changes = self._engine.apply, self._engine.changes
+        engine = self._engine
         seq, time_ns = block.first_seq, block.time_ns
         for _lane, _epoch, _link, _n, commands, verdicts in block.groups:
             refused = {v[0]: v for v in verdicts}
             for i, command in enumerate(commands):
-                apply(command, refused.get(i), seq, time_ns)
-                tell(time_ns, *changes())
+                engine.apply(command, refused.get(i), seq, time_ns)
+                events, notices = engine.changes()
+                tell(time_ns, events, notices)
                 seq += 1
                 time_ns += 1
         invariant(seq == block.first_seq + block.commands, "a block does not hold its commands")
         self._next_seq = seq
-        same = self._engine.take() == (block.chunks, block.notices)
+        same = engine.take() == (block.chunks, block.notices)
         invariant(same, f"the replica diverged from the matcher in the block at {block.first_seq}")

@@ -4,7 +4,7 @@ Invariants: a trade prints at the resting order's price; self-trade prevention a
 would meet; what a market order leaves never rests.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from rtes.common.enums import Restatement
 from rtes.common.refusals import Code
@@ -115,11 +115,14 @@ class Matching:
         resting.shown -= qty
         level.leaves -= qty
         level.shown -= qty
-        self.match_id = match_id = self.match_id + 1
+        self.match_id += 1
         book.last_px = price
+        last_qty: Any = qty  # as objects, made once for all that is told
+        last_px: Any = price
+        match_id: Any = self.match_id
         reporter = self.reporter
-        reporter.trade(order, qty, price, match_id, REMOVED)
-        reporter.trade(resting, qty, price, match_id, ADDED)
+        reporter.trade(order, last_qty, last_px, match_id, REMOVED)
+        reporter.trade(resting, last_qty, last_px, match_id, ADDED)
         if resting.leaves == 0:
             other.remove(resting)
             forget(resting)

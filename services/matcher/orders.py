@@ -90,14 +90,14 @@ class Order:
         "time_in_force",
     )
 
-    # ints that are only passed on: `object` would say so, too, and keep mypyc from unpacking them
+    # ints that are mostly passed on, into reports: as objects they are not made anew each time
     cl_ord_id: Any  # the very object that is the key in its owner's orders
     order_id: Any
     symbol: str
     side: str
-    order_qty: int
+    order_qty: Any
     ord_type: str
-    price: int
+    price: Any
     time_in_force: str
     stop_px: int
     exec_inst: str

@@ -79,21 +79,21 @@ class Reporter:
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
         leaves: Any = order.leaves  # once an object, for both
-        price: Any = order.price
         report: Report = (
             "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
             exec_id, order.symbol, order.side, leaves, order.cum, self.time_ns,
-            order.order_qty, price,
+            order.order_qty, order.price,
         )  # fmt: skip
         p.reports.append(report)
         if exec_type == NEW:
             told = p.moves
-            told += (moves.OPENED, order.cl_ord_id, order.symbol, order.side, leaves, price)
+            told += (moves.OPENED, order.cl_ord_id, order.symbol, order.side, leaves, order.price)
         if self.events is not None:
             self.events.append((report, order))
 
-    def trade(self, order: Order, qty: int, price: int, match_id: int, liquidity: int) -> None:
-        """One side of a trade; the order's cum and leaves already include it."""
+    def trade(self, order: Order, qty: Any, price: Any, match_id: Any, liquidity: int) -> None:
+        """One side of a trade; the order's cum and leaves already include it. qty, price and
+        match_id: ints that are only passed on."""
         p = order.owner
         if not p.touched:
             self.touch(p)
