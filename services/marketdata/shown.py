@@ -9,9 +9,8 @@ from typing import Any, Final
 from rtes.common.enums import MdEntryType, MdUpdateAction
 from rtes.common.invariant import invariant
 from rtes.services.marketdata.replica import R_EXEC_TYPE, R_LAST_QTY, R_LIQUIDITY
-from rtes.services.matcher.orders import RESTING, Order
+from rtes.services.matcher.orders import BUY, RESTING, Order
 from rtes.services.matcher.reporter import ADDED, TRADE, Event
-from rtes.services.matcher.stops import BUY
 
 OrderChange = tuple[Any, ...]  # OrderEntry's fields after symbol, without the time
 # plain strings: an enum's member takes longer to encode than all the rest of its message

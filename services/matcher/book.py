@@ -7,8 +7,8 @@ happens near the best price moves nothing; `levels` finds the same ones by price
 from bisect import bisect_left
 
 from rtes.common.refdata import Instrument
-from rtes.services.matcher.orders import RESTING, Level, Order
-from rtes.services.matcher.stops import BUY, Stops
+from rtes.services.matcher.orders import BUY, RESTING, Level, Order
+from rtes.services.matcher.stops import Stops
 
 
 class BookSide:

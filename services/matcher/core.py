@@ -166,6 +166,7 @@ class MatcherCore:
         """Apply all commands in order; returns what is acknowledged, told and noticed."""
         seq = self.next_seq
         engine, in_hand = self._engine, self._in_hand
+        in_hand_of = 0
         acks: dict[int, tuple[int, int, int, int]] = {}
         command: Command = ()
         try:
@@ -173,7 +174,10 @@ class MatcherCore:
                 for lane, epoch, link_no, n, commands, verdicts in decode_groups(frame):
                     refused = {v[0]: v for v in verdicts} if verdicts else None
                     for i, command in enumerate(commands):
-                        in_hand[0], in_hand[1] = command[1], command[3]
+                        account: int = command[1]
+                        if account != in_hand_of:  # a write to a mapped file is not for nothing
+                            in_hand[0] = in_hand_of = account
+                        in_hand[1] = command[3]
                         verdict = refused.get(i) if refused is not None else None
                         engine.apply(command, verdict, seq, time_ns)
                         seq += 1

@@ -18,7 +18,7 @@ from rtes.services.matcher.expiry import Expiry
 from rtes.services.matcher.flags import switched
 from rtes.services.matcher.killswitch import action_refused, switch
 from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
-from rtes.services.matcher.orders import RESTING, WAITING, Order, Participant, open_orders
+from rtes.services.matcher.orders import BUY, RESTING, WAITING, Order, Participant, open_orders
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome
 from rtes.services.matcher.reporter import (
     CANCELED,
@@ -37,7 +37,7 @@ from rtes.services.matcher.state import (
     restore_book,
     restore_participant,
 )
-from rtes.services.matcher.stops import BUY, triggers
+from rtes.services.matcher.stops import triggers
 from rtes.services.matcher.terms import not_open, order_refused, replace_refused
 
 ABOUT_MANY: Final = ("q", "AF", "DH")  # only the last of their reports carries the request's id

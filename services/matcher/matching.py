@@ -10,9 +10,8 @@ from rtes.common.enums import Restatement
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book, BookSide
 from rtes.services.matcher.liquidity import CANCEL_BOTH, CANCEL_NEWEST, CANCEL_OLDEST, available
-from rtes.services.matcher.orders import ACTIVE, CLOSED, Level, Order
+from rtes.services.matcher.orders import ACTIVE, BUY, CLOSED, Level, Order
 from rtes.services.matcher.reporter import ADDED, CANCELED, NOT_REFUSED, REMOVED, Refused, Reporter
-from rtes.services.matcher.stops import BUY
 
 MARKET: Final = "1"
 LIMIT: Final = "2"

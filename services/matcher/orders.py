@@ -11,6 +11,7 @@ from rtes.common.native import mypyc_attr
 from rtes.common.records import Command
 from rtes.services.matcher.outcomes import Outcomes
 
+BUY: Final = "1"  # side
 WAITING: Final = 0  # a stop that has not triggered
 ACTIVE: Final = 1  # being matched
 RESTING: Final = 2

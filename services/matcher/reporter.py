@@ -11,7 +11,7 @@ from rtes.common import moves
 from rtes.common.messages import PROTOCOL_VERSION
 from rtes.common.records import Chunk, Report, encode
 from rtes.common.refusals import CATALOGUE, Code
-from rtes.services.matcher.orders import Order, Participant
+from rtes.services.matcher.orders import BUY, Order, Participant
 
 NEW: Final = "0"
 PARTIALLY_FILLED: Final = "1"
@@ -78,16 +78,16 @@ class Reporter:
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
-        leaves: Any = order.leaves  # once an object, for both
         report: Report = (
             "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
-            exec_id, order.symbol, order.side, leaves, order.cum, self.time_ns,
+            exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
             order.order_qty, order.price,
         )  # fmt: skip
         p.reports.append(report)
         if exec_type == NEW:
+            signed = order.leaves if order.side == BUY else -order.leaves
             told = p.moves
-            told += (moves.OPENED, order.cl_ord_id, order.symbol, order.side, leaves, order.price)
+            told += (moves.OPENED, order.cl_ord_id, order.symbol, signed, order.price)
         if self.events is not None:
             self.events.append((report, order))
 
@@ -108,10 +108,7 @@ class Reporter:
         )  # fmt: skip
         p.reports.append(report)
         told = p.moves
-        told += (
-            moves.TRADED, order.cl_ord_id, order.symbol, order.leaves, order.cum, order.price,
-            qty, price, match_id,
-        )  # fmt: skip
+        told += (moves.TRADED, order.cl_ord_id, order.symbol, order.leaves, qty, price, match_id)
         if self.events is not None:
             self.events.append((report, order))
 

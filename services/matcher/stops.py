@@ -5,11 +5,8 @@ order; a stop that is canceled or replaced leaves at once, so the list holds ope
 """
 
 from bisect import bisect_left, insort
-from typing import Final
 
-from rtes.services.matcher.orders import WAITING, Order
-
-BUY: Final = "1"
+from rtes.services.matcher.orders import BUY, WAITING, Order
 
 
 class Stops:

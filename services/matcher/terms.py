@@ -8,9 +8,8 @@ from typing import Any, Final
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book, BookSide
 from rtes.services.matcher.matching import MARKET_TO_LIMIT, STOP
-from rtes.services.matcher.orders import WAITING, Order, Participant
+from rtes.services.matcher.orders import BUY, WAITING, Order, Participant
 from rtes.services.matcher.reporter import Refused
-from rtes.services.matcher.stops import BUY
 
 POST_ONLY: Final = "6"
 # FIX tags of the fields that a replace must leave as they are

@@ -81,7 +81,7 @@ class Order:
         return same and self.replaces is None and self.cum == 0
 
     def becomes(self, leaves: int, cum: int, price: int) -> None:
-        """What the matcher says of it. price: 0 for an order without a limit."""
+        """What the matcher says of it. price: 0 as before, or for an order without a limit."""
         self.leaves = leaves
         self.cum = cum
         if price:
@@ -336,14 +336,17 @@ class Exposure:
             at += moves.LENGTHS[kind]
 
     def _opened(self, ledger: Ledger, cl_ord_id: int, told: list[Any], at: int) -> None:
-        leaves: int = told[at + 4]
-        price: int = told[at + 5]
+        leaves: int = told[at + 3]
+        price: int = told[at + 4]
+        buy = leaves > 0
+        if not buy:
+            leaves = -leaves
         order = ledger.orders.get(cl_ord_id)
         if order is None:
             position = self.position(told[at + 2])
             if position is None:
                 return  # no longer listed
-            order = Order(position, cl_ord_id, told[at + 3] == BUY, 0, 0)
+            order = Order(position, cl_ord_id, buy, 0, 0)
             position.add(order)
         elif order.as_told(leaves, price):
             order.confirmed = True
@@ -354,12 +357,13 @@ class Exposure:
         order = ledger.orders.get(cl_ord_id)
         if order is None:
             return  # its symbol is no longer listed
-        price: int = told[at + 7]
-        market = order.position.market
-        market.traded(told[at + 8], price)
-        order.position.fill(order.buy, told[at + 6], price)
         leaves: int = told[at + 3]
+        qty: int = told[at + 4]
+        price: int = told[at + 5]
+        position = order.position
+        position.market.traded(told[at + 6], price)
+        position.fill(order.buy, qty, price)
         if leaves == 0:
             ledger.remove(order)
         else:
-            order.becomes(leaves, told[at + 4], told[at + 5])
+            order.becomes(leaves, order.cum + qty, 0)

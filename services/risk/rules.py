@@ -128,7 +128,7 @@ class Risk:
             if kind == moves.TRADED:
                 market = self._markets.get(told[at + 2])
                 if market is not None:
-                    market.traded(told[at + 8], told[at + 7])
+                    market.traded(told[at + 6], told[at + 5])
             at += moves.LENGTHS[kind]
 
     def _party(self, action: int, account: int, symbol: str, session: int) -> None:

@@ -97,10 +97,11 @@ class Floor:
         holds = leaves, cum, price
         match exec_type:
             case ExecType.NEW:
-                return moves.OPENED, cl_ord_id, symbol, side, leaves, price
+                signed = leaves if side is Side.BUY else -leaves
+                return moves.OPENED, cl_ord_id, symbol, signed, price
             case ExecType.TRADE:
                 self.matches += 1
-                return moves.TRADED, cl_ord_id, symbol, *holds, *last, self.matches
+                return moves.TRADED, cl_ord_id, symbol, leaves, *last, self.matches
             case ExecType.REPLACED:
                 return moves.REPLACED, cl_ord_id, orig, *holds
             case ExecType.RESTATED:
