@@ -2,6 +2,7 @@
 
 Command (gateway to risk to matcher), one tuple per request:
     (msg_type, account, received_ns, cl_ord_id, *rest of the message's fields in wire order)
+    received_ns is 0 for the time of the command before in the same frame.
     In a PartyActionRequest the number of the account that it names follows; 0: none has the name.
     A NewOrderSingle ends with its price when all that would follow is at its default, see `whole`.
 Verdict (risk's, one per refused command; an approved command has none):

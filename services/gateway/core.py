@@ -219,7 +219,8 @@ class GatewayCore(Outbox):
             self._counts.cancels += 1
         else:
             self._counts.orders += 1
-        command = command_of(route, session.account_id, self._wall_ns, message)
+        received_ns = self._wall_ns if route.to_all else lane.stamp(self._wall_ns)
+        command = command_of(route, session.account_id, received_ns, message)
         if route.names_account:  # by number too, so that a replay needs no list of names
             command = (*command, answers.number_of(self._find_account(message.account)))
         if route.to_all:

@@ -28,19 +28,27 @@ class Lane:
     """One lane: the batch being filled, and the link that holds what was sent."""
 
     __slots__ = (
-        "acked", "batch", "breaker", "flows", "held", "risk_shard", "sender", "waiting",
+        "acked", "batch", "breaker", "flows", "held", "risk_shard", "sender", "stamp_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int, epoch: int) -> None:
         self.risk_shard = risk_shard_of(number)
         self.sender = link.Sender(number, epoch)
         self.batch: list[Command] = []
+        self.stamp_ns: Any = 0  # received_ns of the batch's last command that has one
         self.held = 0  # commands that the matcher has not acknowledged
         self.acked = 0  # commands since the start
         self.breaker = Breaker()
         self.flows = True  # the breaker is closed
         # received_ns, 0 where no participant waits, and commands of each frame
         self.waiting: deque[tuple[int, int]] = deque()
+
+    def stamp(self, wall_ns: Any) -> Any:
+        """received_ns of a command that is put next."""
+        if self.batch and wall_ns == self.stamp_ns:
+            return 0  # as the one before
+        self.stamp_ns = wall_ns
+        return wall_ns
 
     def put(self, command: Command) -> None:
         """Take a command; it leaves with the next flush."""

@@ -37,9 +37,9 @@ _TO_PRICE: Final = m.NewOrderSingle.__struct_fields__.index("price") + 1
 _DEFAULTS: Final = _PLAIN[_TO_PRICE:]
 
 
-def command_of(route: Route, account: Any, wall_ns: Any, message: Any) -> Command:
+def command_of(route: Route, account: Any, received_ns: Any, message: Any) -> Command:
     """What risk and the matcher get, see rtes.common.records."""
     fields: tuple[Any, ...] = astuple(message)
     if route.opens and fields[_TO_PRICE:] == _DEFAULTS:
         fields = fields[:_TO_PRICE]
-    return (route.tag, account, wall_ns) + fields  # noqa: RUF005 - unpacking makes a list
+    return (route.tag, account, received_ns) + fields  # noqa: RUF005 - unpacking makes a list

@@ -9,7 +9,6 @@ from typing import Final
 
 from rtes.common.enums import OrdType, TimeInForce
 from rtes.common.records import (
-    C_RECEIVED_NS,
     D_DISPLAY_QTY,
     D_EXEC_INST,
     D_EXPIRE_TIME,
@@ -35,7 +34,7 @@ _NEVER_REST: Final = (str(OrdType.MARKET.value), str(OrdType.STOP.value))
 _RESTING: Final = (str(TimeInForce.DAY.value), str(TimeInForce.GTC.value), GTD)
 
 
-def wrong_fields(command: Command) -> Refused | None:
+def wrong_fields(command: Command, received_ns: int) -> Refused | None:
     """Of a NewOrderSingle, the first field that does not fit its type and time in force; value
     is the field's FIX tag."""
     ord_type = command[D_ORD_TYPE]
@@ -61,8 +60,8 @@ def wrong_fields(command: Command) -> Refused | None:
         tag = 126
     if tag:
         return Code.INVALID_FIELDS, 0, tag
-    if expire_time and expire_time <= command[C_RECEIVED_NS]:
-        return Code.EXPIRE_TIME_PAST, command[C_RECEIVED_NS], expire_time
+    if expire_time and expire_time <= received_ns:
+        return Code.EXPIRE_TIME_PAST, received_ns, expire_time
     return None
 
 

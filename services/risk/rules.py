@@ -18,6 +18,7 @@ from rtes.common.moves import decode_moves
 from rtes.common.records import (
     A_TURN,
     C_ACCOUNT,
+    C_RECEIVED_NS,
     C_TYPE,
     CMD_GATEWAY,
     CMD_LOGON,
@@ -45,7 +46,7 @@ from rtes.services.risk.exposure import BUY, Exposure, Market, Order, Position
 class Risk:
     """Risk for the accounts of one shard: those with account % shards == shard."""
 
-    __slots__ = ("_exposures", "_late", "_markets", "_mine")
+    __slots__ = ("_exposures", "_late", "_markets", "_mine", "_received_ns")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Risk:
     ) -> None:
         """late: finds an account that was made after the start; asked for unknown ones only."""
         self._late = late
+        self._received_ns: int = 0  # of the last command that says it
         self._mine = (shard, shards)
         self._markets: dict[str, Market] = {i.symbol: Market(i) for i in instruments}
         self._exposures: dict[int, Exposure] = {
@@ -67,6 +69,8 @@ class Risk:
 
     def check(self, command: Command, gateway: int) -> Refused | None:
         """None: approved, and what it may use is reserved. gateway: that the command came by."""
+        if command[C_RECEIVED_NS]:
+            self._received_ns = command[C_RECEIVED_NS]
         account = command[C_ACCOUNT]
         exposure = self._exposures.get(account) or self._newcomer(account)
         if exposure is None:
@@ -77,9 +81,9 @@ class Risk:
             return Code.REPLACED_SESSION, 0, account
         kind: str = command[C_TYPE]
         if kind == "D":
-            return _new_order(exposure, command)
+            return _new_order(exposure, command, self._received_ns)
         if kind == "G":
-            return _replace(exposure, command)
+            return _replace(exposure, command, self._received_ns)
         if kind in ("DH", "UF") and not exposure.operator:
             return Code.NOT_AUTHORIZED, 0, command[C_ACCOUNT]
         if kind == CMD_LOGON and not command[A_TURN]:  # a turn given is a place in the past
@@ -174,20 +178,19 @@ class Risk:
 # ---------------------------------------------------------------- orders and replaces
 
 
-def _new_order(exposure: Exposure, command: Command) -> Refused | None:
+def _new_order(exposure: Exposure, command: Command, received_ns: int) -> Refused | None:
     symbol: str
     side: str
     ord_type: str
     tif: str
     exec_inst: str
-    received_ns: int
     cl_ord_id: int
     qty: int
     price: int
     stop_px: int
     command = whole(command)
     (
-        _, _, received_ns, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
+        _, _, _, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
         display_qty, min_qty, expire_time, _, _,
     ) = command  # fmt: skip
     position = exposure.positions.get(symbol)
@@ -200,7 +203,7 @@ def _new_order(exposure: Exposure, command: Command) -> Refused | None:
         ledger.mark = cl_ord_id  # refused or not: the matcher will have seen it
     special = stop_px or exec_inst or display_qty or min_qty or expire_time
     if special or not price or ord_type != LIMIT or tif == GTD:
-        refused = wrong_fields(command)
+        refused = wrong_fields(command, received_ns)
         if refused is not None:
             return refused
     if position is None:
@@ -224,9 +227,9 @@ def _new_order(exposure: Exposure, command: Command) -> Refused | None:
     return None
 
 
-def _replace(exposure: Exposure, command: Command) -> Refused | None:
+def _replace(exposure: Exposure, command: Command, received_ns: int) -> Refused | None:
     """Whether the fields fit the order's type is for the matcher to say, which knows it."""
-    _, _, received_ns, cl_ord_id, symbol, orig_cl_ord_id, qty, price, stop_px = command
+    _, _, _, cl_ord_id, symbol, orig_cl_ord_id, qty, price, stop_px = command
     position = exposure.position(symbol)
     if position is None:
         return Code.UNKNOWN_SYMBOL, 0, 0

@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 from rtes.common import messages as m
 from rtes.common.enums import ExecInst, OrdType, Side, SmpInstruction, TimeInForce
 from rtes.common.records import D_DEFAULTS, decode_commands, encode, whole
+from rtes.services.gateway.lanes import Lane
 from rtes.services.gateway.routes import ROUTES, command_of
 
 PLAIN = m.NewOrderSingle(7, "AAPL", Side.SELL, 5, OrdType.LIMIT, 101)
@@ -50,3 +51,13 @@ def test_no_field_of_an_order_is_lost(fields: tuple[Any, ...]) -> None:
 )
 def test_other_requests_keep_all_their_fields(message: m.Inbound) -> None:
     assert decoded(message)[3:] == astuple(message)
+
+
+def test_a_frame_says_a_time_once() -> None:
+    lane = Lane(0, 1)
+    cancel = m.OrderCancelRequest(8, "AAPL", 7)
+    for wall_ns in (1_000, 1_000, 1_001, 1_001):
+        lane.put(command_of(ROUTES[m.OrderCancelRequest], 3, lane.stamp(wall_ns), cancel))
+    assert [command[2] for command in lane.batch] == [1_000, 0, 1_001, 0]
+    lane.batch.clear()
+    assert lane.stamp(1_001) == 1_001  # a frame of its own

@@ -225,6 +225,15 @@ def test_rate_is_per_account_and_second() -> None:
     assert floor.new() is None
 
 
+def test_a_command_without_a_time_came_with_the_one_before() -> None:
+    floor = Floor(Limits(orders_per_s_max=2))
+    told = []
+    for now_ns in (NOW_NS, 0, 0, NOW_NS + 10**9, 0, 0):
+        floor.now_ns = now_ns
+        told.append(floor.new())
+    assert told == [None, None, (Code.RATE, 2, 3)] * 2
+
+
 def test_cancels_are_never_refused_for_rate() -> None:
     floor = Floor(Limits(orders_per_s_max=1))
     floor.new()
