@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rtes.common.records import Command
+from rtes.common.records import D_DEFAULTS, Command
 
 ACCOUNTS: Final = 16
 SYMBOLS: Final = tuple(f"SYM{i}" for i in range(8))
@@ -154,7 +154,7 @@ class Flow:
     ) -> Command:  # fmt: skip
         account = 1 + int(self._roll() * self._accounts)
         symbol = self._symbols[int(self._roll() * len(self._symbols))]
-        return (
-            "D", account, 0, self._id(account), symbol, "1" if buy else "2", qty, kind, price,
-            tif, stop_px, "", display, 0, 0, 0, 1,
-        )  # fmt: skip
+        head = account, 0, self._id(account), symbol
+        order = ("D", *head, "1" if buy else "2", qty, kind, price)
+        special = tif, stop_px, "", display, 0, 0, 0, 1
+        return order if special == D_DEFAULTS else (*order, *special)  # as the gateway sends it

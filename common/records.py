@@ -49,7 +49,8 @@ D_EXEC_INST: Final = 11
 D_DISPLAY_QTY: Final = 12
 D_MIN_QTY: Final = 13
 D_EXPIRE_TIME: Final = 14
-D_DEFAULTS: Final[tuple[Any, ...]] = ("0", 0, "", 0, 0, 0, 0, 1)  # of all after the price
+D_PLAIN: Final = 9  # so many fields has one that ends with its price
+D_DEFAULTS: Final[tuple[Any, ...]] = ("0", 0, "", 0, 0, 0, 0, 1)  # of all after it
 
 # commands that no participant sends; cl_ord_id is 0 in them
 CMD_LOGON: Final = "A"  # (type, account, received_ns, 0, gateway, session, cancel_on_disconnect,
@@ -107,7 +108,7 @@ def decode_groups(frame: bytes) -> list[tuple[int, int, int, int, list[Command],
 
 def whole(order: Command) -> Command:
     """A NewOrderSingle with all its fields."""
-    return order if len(order) > D_TIME_IN_FORCE else order + D_DEFAULTS
+    return order if len(order) > D_PLAIN else order + D_DEFAULTS
 
 
 def lane_of(gateway: int, risk_shard: int, matcher_shard: int) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from rtes.common.records import whole
+
 DAY_NS = 86_400 * 1_000_000_000
 REMEMBERED = 1_024
 MARKET, LIMIT, STOP, STOP_LIMIT, MARKET_TO_LIMIT = "1", "2", "3", "4", "K"
@@ -210,7 +212,7 @@ class Oracle:
         (
             _, account, _, cl_ord_id, symbol, side, qty, kind, price, tif, stop_px, exec_inst,
             display, min_qty, expires, smp_id, smp,
-        ) = command  # fmt: skip
+        ) = whole(command)  # fmt: skip
         if tif == DAY:
             expires = self._day_end_ns
             while expires <= time_ns:

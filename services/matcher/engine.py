@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Restatement
-from rtes.common.records import CMD_GATEWAY, NOTICE_LOGON, NOTICE_PARTY, Command, whole
+from rtes.common.records import (
+    CMD_GATEWAY,
+    D_PLAIN,
+    NOTICE_LOGON,
+    NOTICE_PARTY,
+    Command,
+    whole,
+)
 from rtes.common.refdata import Instrument
 from rtes.common.refusals import Code
 from rtes.services.matcher.book import Book
@@ -17,9 +24,9 @@ from rtes.services.matcher.departures import canceled_on_disconnect, predecessor
 from rtes.services.matcher.expiry import Expiry
 from rtes.services.matcher.flags import switched
 from rtes.services.matcher.killswitch import action_refused, switch
-from rtes.services.matcher.matching import STOP, STOP_LIMIT, Matching, forget, reduce
+from rtes.services.matcher.matching import LIMIT, STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import BUY, RESTING, WAITING, Order, Participant, open_orders
-from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome
+from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome, request_of
 from rtes.services.matcher.reporter import (
     CANCELED,
     EXPIRED,
@@ -102,19 +109,20 @@ class Engine:
             return
         p.mark = cl_ord_id
         first = len(p.reports)
+        said = False  # all of the request, by the report that answers it
         if verdict is not None:
             self._refuse(p, command, (verdict[1], verdict[2], verdict[3]))
         elif kind == "D":
-            self._new_order(p, command, seq)
+            said = self._new_order(p, command, seq)
         elif kind == "F":
-            self._cancel(p, command)
+            said = self._cancel(p, command)
         elif kind == "G":
             self._replace(p, command)
         else:
             self._handlers[kind](p, command, seq)
             if kind in ABOUT_MANY:
                 first = len(p.reports) - 1
-        p.requests.append(command)
+        p.requests.append(None if said else command)
         p.answers.append(first)
 
     def _repeat(self, p: Participant, command: Command) -> None:
@@ -123,10 +131,11 @@ class Engine:
         newer = 0
         outcome: Outcome | None = None
         for at in range(len(p.requests) - 1, -1, -1):
-            request = p.requests[at]
+            report = p.reports[p.answers[at]]
+            request = p.requests[at] or request_of(p.account, report)
             if request[3] <= cl_ord_id:
                 if request[3] == cl_ord_id:
-                    outcome = (cl_ord_id, request, p.reports[p.answers[at]])
+                    outcome = (cl_ord_id, request, report)
                 break
             newer += 1
         if outcome is None:
@@ -154,17 +163,19 @@ class Engine:
 
     # ------------------------------------------------------------ orders
 
-    def _new_order(self, p: Participant, command: Command, seq: int) -> None:
+    def _new_order(self, p: Participant, command: Command, seq: int) -> bool:
+        """Returns whether what is told of it says all of the request, see request_of."""
+        plain = len(command) == D_PLAIN and command[7] == LIMIT
         command = whole(command)
         book = self.books.get(command[4])
         if book is None:
             self._reporter.refused_order(p, command, (int(Code.UNKNOWN_SYMBOL), 0, 0))
-            return
+            return False
         if command[11] or book.halted or p.suspended or p.session_suspended:
             refused = order_refused(book, p, command)
             if refused is not None:
                 self._reporter.refused_order(p, command, refused)
-                return
+                return False
         order = Order(p, self._order_id_base | seq, command)
         order.symbol = book.symbol  # one string for all
         if book.no_self_trades and not order.smp_id:
@@ -176,12 +187,13 @@ class Engine:
         if order.ord_type == STOP or order.ord_type == STOP_LIMIT:  # noqa: PLR1714 - faster
             if not triggers(order, book.last_px):
                 book.stops_of(order).add(order)
-                return
+                return False
             self._reporter.order(order, TRIGGERED)
         last_px = book.last_px
         matching.execute(book, order)
         if book.last_px != last_px:
             self._run_stops(book)
+        return plain
 
     def _run_stops(self, book: Book) -> None:
         """Match the stops that trades have triggered, and theirs, until none is left."""
@@ -189,14 +201,16 @@ class Engine:
             self._reporter.order(order, TRIGGERED)
             self._matching.execute(book, order)
 
-    def _cancel(self, p: Participant, command: Command) -> None:
+    def _cancel(self, p: Participant, command: Command) -> bool:
+        """Returns whether what is told of it says all of the request, see request_of."""
         order = p.orders.get(command[5])
         if order is None or order.symbol != command[4]:
             self._reporter.cancel_reject(p, command, None, not_open(p, command))
-        else:
-            self._withdraw(order)
-            forget(order)
-            self._reporter.canceled(order, command[3])
+            return False
+        self._withdraw(order)
+        forget(order)
+        self._reporter.canceled(order, command[3])
+        return True
 
     def _withdraw(self, order: Order) -> None:
         """Take an open order from where it stands."""

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rtes.common.native import mypyc_attr
-from rtes.common.records import Command
-from rtes.services.matcher.outcomes import Outcomes
+from rtes.services.matcher.outcomes import Outcomes, Request
 
 BUY: Final = "1"  # side
 WAITING: Final = 0  # a stop that has not triggered
@@ -45,8 +44,8 @@ class Participant:
         self.account = account
         self.mark = 0  # highest cl_ord_id seen
         self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
-        self.outcomes = Outcomes()
-        self.requests: list[Command] = []  # of this block
+        self.outcomes = Outcomes(account)
+        self.requests: list[Request] = []  # of this block
         self.answers: list[int] = []  # by request: which of the reports answered it
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block

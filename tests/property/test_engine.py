@@ -75,7 +75,8 @@ class Flow:
         if kind == "R":
             if not self._sent:
                 return ("XE", 0, 0, 0)
-            return self._again(self._sent[-min(back, len(self._sent))], intent[3])
+            change = intent[3] * (1 + intent[4])
+            return self._again(self._sent[-min(back, len(self._sent))], change)
         self._last_id += 1 + back // 30
         made = self._request(kind, intent, open_orders)
         self._sent.append(made)
@@ -85,6 +86,9 @@ class Flow:
         """Sent a second time, by another way; or another request under the same id or a lower."""
         if not change:
             return (*sent[:2], 7, *sent[3:])
+        if change % 2 and sent[0] == "D":
+            at = 6 + change % 3  # quantity, type, price
+            return (*sent[:at], "1" if at == 7 else sent[at] + 1, *sent[at + 1 :])
         return ("F", sent[1], 0, max(1, sent[3] - sent[3] % 2), "AAPL", 1)
 
     def _request(self, kind: str, intent: Intent, open_orders: Sequence[OpenOrder]) -> Command:
@@ -119,6 +123,9 @@ class Flow:
     def _new(self, head: tuple[int, int, int], symbol: str, intent: Intent) -> Command:
         _, _, _, side, qty, price, terms, stop_px, extras, smp, back = intent
         qty, back = qty + 1, back + 1
+        if extras > 8:  # all else at its default, as with most
+            plain = ("2", 97 + price) if back % 4 else ("K", 0)
+            return ("D", *head, symbol, "12"[side], qty, *plain)
         ord_type, tif = TERMS[terms]
         rests = tif in "016"
         iceberg = extras in (1, 2, 3, 4, 5) and rests and ord_type not in "13"

@@ -1,5 +1,6 @@
 """A desk that sends commands to a real engine, for the tests of its rules."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,12 +35,25 @@ class Desk:
 
     def send(self, command: Command, verdict: Any = None) -> int:
         """Execute a command as a block of its own; returns its cl_ord_id."""
+        self._apply(command, verdict)
+        self._take()
+        return int(command[3])
+
+    def send_all(self, commands: Sequence[Command], per_block: int) -> None:
+        """Execute commands, so many a block."""
+        for at in range(0, len(commands), per_block):
+            for command in commands[at : at + per_block]:
+                self._apply(command)
+            self._take()
+
+    def _apply(self, command: Command, verdict: Any = None) -> None:
         self._seq += 1
         self.now_ns += 1
         self.engine.apply(command, verdict, self._seq, self.now_ns)
+
+    def _take(self) -> None:
         self.chunks, self.notices = self.engine.take()
         self.told = {chunk[0]: _decode(chunk[4]) for chunk in self.chunks}
-        return int(command[3])
 
     def ask(self, kind: str, account: int, *fields: Any) -> int:
         """A request under a new cl_ord_id."""

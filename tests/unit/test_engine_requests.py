@@ -20,7 +20,7 @@ from rtes.common.messages import (
     OrderMassStatusReport,
     PartyActionReport,
 )
-from rtes.common.records import NOTICE_LOGON, NOTICE_PARTY, Command
+from rtes.common.records import D_DEFAULTS, NOTICE_LOGON, NOTICE_PARTY, Command
 from rtes.common.refusals import Code
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 
@@ -38,6 +38,8 @@ def order(cl_ord_id: int, qty: int = 5, account: int = ANN) -> Command:
     return ("D", account, 1, cl_ord_id, "AAPL", "1", qty, "2", 99, "1", 0, "", 0, 0, 0, 0, 1)
 
 
+PLAIN = ("D", ANN, 1, 10, "AAPL", "2", 5, "2", 101)
+
 # ---------------------------------------------------------------- the same id again
 
 
@@ -45,6 +47,9 @@ def order(cl_ord_id: int, qty: int = 5, account: int = ANN) -> Command:
     "request_",
     [
         order(10),
+        PLAIN,
+        (*PLAIN[:7], "K", 0),
+        (*PLAIN, *D_DEFAULTS),
         ("F", ANN, 1, 10, "AAPL", 5),
         ("F", ANN, 1, 10, "AAPL", 77),
         ("G", ANN, 1, 10, "AAPL", 5, 9, 98, 0),
@@ -86,6 +91,26 @@ def test_another_request_under_a_used_id_is_refused(desk: Desk) -> None:
     report = desk.only(ANN)
     assert isinstance(report, OrderCancelReject)
     assert report.reject_code == Code.ID_REUSED
+
+
+@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize(
+    ("request_", "at", "other"),
+    [
+        *((PLAIN, at, other) for at, other in enumerate(("MSFT", "1", 6, "4", 102), start=4)),
+        ((*PLAIN[:7], "K", 0), 7, "2"),
+        ((*PLAIN, *D_DEFAULTS), 9, "1"),
+        (("F", ANN, 1, 10, "AAPL", 5), 4, "MSFT"),
+        (("F", ANN, 1, 10, "AAPL", 5), 5, 4),
+    ],
+)
+def test_no_field_may_differ(
+    desk: Desk, request_: Command, at: int, other: object, block: int
+) -> None:
+    """In the block that holds the first one, and in a later one."""
+    desk.send(order(5))
+    desk.send_all([request_, (*request_[:at], other, *request_[at + 1 :])], block)
+    assert desk.last(ANN).reject_code == Code.ID_REUSED
 
 
 def test_a_skipped_id_is_out_of_order_and_a_forgotten_one_too_old(desk: Desk) -> None:
