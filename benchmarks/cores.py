@@ -1,11 +1,13 @@
 """CPU time per order of the three cores on an order's path, in one process, without sockets.
 
     python -m benchmarks.cores [--requests N] [--per-frame N] [--profile CORE] [--json]
+    python -m benchmarks.cores --instructions [--requests N] [--per-frame N] [--json]
 
 The cores exchange the frames that the services do: participants' frames in, the matcher's feed
 back through risk and the gateway. Beside orders that rest, the load has cancels, replaces, trades,
 and requests that risk or the matcher refuses. Counted is the thread's CPU time, so a busy machine
-makes the figures worse (cold caches) but not meaningless. Not counted: sockets and the journal.
+makes the figures worse (cold caches) but not meaningless; --instructions are the same on any. Not
+counted: sockets and the journal.
 """
 
 import cProfile
@@ -20,6 +22,7 @@ from typing import Any, Final
 
 import click
 from rich.table import Table
+from rtes.benchmarks import instructions
 from rtes.benchmarks.harness import environment, interleaved, median, show
 from rtes.common.messages import encode
 from rtes.common.refdata import Account, Instrument, Limits
@@ -41,6 +44,8 @@ START_NS: Final = 1_700_000_000_000_000_000
 STEP_NS: Final = 1_000_000  # between two batches
 SYMBOLS: Final = tuple(f"SYM{i}" for i in range(8))
 CORES: Final = ("gateway", "risk", "matcher")
+TIMED: Final = 100_000  # requests
+COUNTED: Final = 5_000  # fifty times as slow
 
 
 class Trader:
@@ -233,19 +238,49 @@ def spend(chain: Chain, per_frame: int, requests: int, profile: str = "") -> dic
 
 
 @click.command(help=__doc__)
-@click.option("--requests", type=int, default=100_000, show_default=True)
+@click.option("--requests", type=int, help=f"[default: {TIMED:,}; {COUNTED:,} to count]")
 @click.option("--per-frame", "sizes", type=int, multiple=True, default=(1, 16), show_default=True)
 @click.option("--repetitions", type=int, default=3, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--profile", type=click.Choice(CORES), help="only this core, where its time goes")
+@click.option("--instructions", "counting", is_flag=True, help="count them, with valgrind")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object, nothing else")
 def main(
-    requests: int, sizes: tuple[int, ...], repetitions: int, seed: int, profile: str | None,
-    as_json: bool,
+    requests: int | None, sizes: tuple[int, ...], repetitions: int, seed: int, profile: str | None,
+    counting: bool, as_json: bool,
 ) -> None:  # fmt: skip
     if profile:
-        measure(sizes[-1], requests, seed, profile)
-        return
+        measure(sizes[-1], requests or TIMED, seed, profile)
+    elif counting:
+        count(requests or COUNTED, sizes, seed, as_json)
+    else:
+        spend_time(requests or TIMED, sizes, repetitions, seed, as_json)
+
+
+def count(requests: int, sizes: Sequence[int], seed: int, as_json: bool) -> None:
+    """Show what callgrind counts, once: it is the same every time."""
+    if why := instructions.missing():
+        raise click.ClickException(why)
+    runs = [(per_frame, core) for per_frame in sizes for core in CORES]
+
+    def run(cell: tuple[int, str], _r: int) -> int:
+        return round(instructions.count(cell[1], cell[0], requests, seed))
+
+    found = interleaved(runs, 1, run, quiet=as_json)
+    table = Table("orders a frame", *CORES, "sum", title="instructions per order")
+    cells = []
+    for per_frame in sizes:
+        cell = {core: found[per_frame, core][0] for core in CORES}
+        cell["sum"] = sum(cell.values())
+        cells.append({"orders_per_frame": per_frame, "instructions_per_order": cell})
+        table.add_row(str(per_frame), *(f"{n:,}" for n in cell.values()))
+    show({"cells": cells, "environment": environment()}, as_json, table)
+
+
+def spend_time(
+    requests: int, sizes: Sequence[int], repetitions: int, seed: int, as_json: bool
+) -> None:
+    """Show the medians of what the cores take."""
 
     def run(per_frame: int, r: int) -> dict[str, float]:
         return measure(per_frame, requests, seed + r)

@@ -6,6 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
+from rtes.benchmarks import cores, instructions
 from rtes.benchmarks.figure import draw
 from rtes.benchmarks.flows import SHAPES, Flow
 from rtes.benchmarks.idle import cpu_s, memory_mb, program_of
@@ -83,3 +85,11 @@ def test_the_figure_has_a_bar_for_every_process_and_core() -> None:
     bars = [float(r.get("width", "")) for r in drawn.iter() if r.get("height") == "16"]
     assert bars == [240, 60, 60]
     assert "2.00 us, its core 0.50" in [t.text for t in drawn.iter()]
+
+
+def test_instructions_are_counted_where_that_is_possible() -> None:
+    if why := instructions.missing():
+        done = CliRunner().invoke(cores.main, ["--instructions"])
+        assert (done.exit_code, done.output) == (1, f"Error: {why}\n")
+    else:
+        assert 1_000 < instructions.count("risk", 16, 640, seed=1) < 50_000
