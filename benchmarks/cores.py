@@ -4,10 +4,8 @@
     python -m benchmarks.cores --instructions [--requests N] [--per-frame N] [--json]
 
 The cores exchange the frames that the services do: participants' frames in, the matcher's feed
-back through risk and the gateway. Beside orders that rest, the load has cancels, replaces, trades,
-and requests that risk or the matcher refuses. Counted is the thread's CPU time, so a busy machine
-makes the figures worse (cold caches) but not meaningless; --instructions are the same on any. Not
-counted: sockets and the journal.
+back through risk and the gateway; of the requests some cross, replace, or are refused. CPU time is
+worse on a busy machine (cold caches); --instructions are the same. Not counted: sockets, journal.
 """
 
 import cProfile

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 MAGIC: Final = b"RTEJ"
-VERSION: Final = 1
+VERSION: Final = 2  # of header and payload; one more whenever either changes
 _BODY: Final = struct.Struct(">4sHHQQIII")
 _CRC: Final = struct.Struct(">I")
 HEADER_BYTES: Final = _BODY.size + _CRC.size
@@ -41,14 +41,16 @@ def encode(
     return body + _CRC.pack(crc) + payload, crc
 
 
-def read(data: memoryview, offset: int, previous_crc: int | None) -> StoredBlock | None:
+def read(
+    data: memoryview, offset: int, previous_crc: int | None, version: int = VERSION
+) -> StoredBlock | None:
     """The valid block at offset, or None. previous_crc None: the chain is not checked."""
     if offset + HEADER_BYTES > len(data):
         return None
-    magic, version, shard, epoch, first_seq, commands, length, previous = _BODY.unpack_from(
+    magic, found, shard, epoch, first_seq, commands, length, previous = _BODY.unpack_from(
         data, offset
     )
-    if magic != MAGIC or version != VERSION or length > PAYLOAD_BYTES_MAX:
+    if magic != MAGIC or found != version or length > PAYLOAD_BYTES_MAX:
         return None
     end = offset + HEADER_BYTES + length
     if end > len(data) or (previous_crc is not None and previous != previous_crc):
@@ -58,6 +60,14 @@ def read(data: memoryview, offset: int, previous_crc: int | None) -> StoredBlock
     if zlib.crc32(data[offset + HEADER_BYTES : end], zlib.crc32(body)) != crc:
         return None
     return StoredBlock(shard, epoch, first_seq, commands, crc, offset, end)
+
+
+def version_of(data: memoryview, offset: int) -> int:
+    """The version of the valid block at offset, whichever release wrote it; 0: there is none."""
+    if offset + HEADER_BYTES > len(data):
+        return 0
+    version: int = _BODY.unpack_from(data, offset)[1]
+    return version if read(data, offset, None, version) is not None else 0
 
 
 def scan(

@@ -223,6 +223,13 @@ class Journal:
 
     def _torn_at(self, paths: list[Path], data: memoryview) -> bool:
         """Is the first of paths torn where the valid blocks end? Then nothing valid may follow."""
+        version = blocks.version_of(data, self._offset)
+        if version not in (0, blocks.VERSION):
+            raise JournalCorruptError(
+                f"{paths[0].name}: another release wrote it, with journals of version {version}; "
+                f"this one has {blocks.VERSION}. Nothing was changed. Start that release, or move "
+                f"the journal and the snapshots away to start empty."
+            )
         torn = _used(data[self._offset :])
         bad = torn and blocks.valid_after(data, self._offset) is not None
         if bad or (torn and any(blocks.valid_after(mapped(p), 0) is not None for p in paths[1:])):

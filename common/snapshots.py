@@ -26,7 +26,7 @@ MARKET_DATA: Final = "marketdata"
 PARTS: Final = (ENGINE, RISK, MARKET_DATA)
 _HEADER: Final = struct.Struct(">8sII")  # magic, version, crc32
 _MAGIC: Final = b"RTESNAP\n"
-_VERSION: Final = 1
+_VERSION: Final = 2  # of the header and of what the parts hold
 
 
 class SnapshotError(RuntimeError):

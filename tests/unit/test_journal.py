@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -206,3 +208,18 @@ def test_verify_takes_what_is_being_written_for_no_damage(
     monkeypatch.setattr(blocks, "valid_after", writing)
     (found,) = check(tmp_path)
     assert (found.damage, found.blocks, found.torn_bytes) == ("", 4, 0)
+
+
+def test_a_journal_of_another_release_is_left_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    (segment,) = segments(tmp_path)
+    raw = bytearray(segment.read_bytes())
+    raw[4:6] = struct.pack(">H", blocks.VERSION - 1)
+    block = blocks.HEADER_BYTES + 50
+    head = bytes(raw[: blocks.HEADER_BYTES - 4])
+    crc = zlib.crc32(raw[blocks.HEADER_BYTES : block], zlib.crc32(head))
+    raw[blocks.HEADER_BYTES - 4 : blocks.HEADER_BYTES] = struct.pack(">I", crc)
+    segment.write_bytes(raw)
+    with pytest.raises(JournalCorruptError, match=r"another release wrote it, .* of version 1;"):
+        read(tmp_path)
+    assert segment.read_bytes() == raw
