@@ -20,6 +20,7 @@ from rtes.common.errors import OperatorError
 from rtes.common.invariant import InvariantError
 from rtes.common.journal import BEGINNING, Point, Reader, segments
 from rtes.common.journal_check import check
+from rtes.common.moves import decode_moves
 from rtes.common.paths import Paths
 from rtes.common.records import Block, decode_block, decode_reports
 from rtes.common.refdata import load_accounts, load_instruments
@@ -132,8 +133,8 @@ def _readable(block: Block) -> dict[str, Any]:
         for seq, (command, verdict) in enumerate(_commands(block), block.first_seq)
     ]
     told = [
-        {"account": account, "reports": decode_reports(data)}
-        for account, _first, _count, _answered, data, _moves in block.chunks
+        {"account": account, "reports": decode_reports(data), "moves": decode_moves(moves)}
+        for account, _first, _count, _answered, data, moves in block.chunks
     ]
     head = {"epoch": block.epoch, "first_seq": block.first_seq, "time_ns": block.time_ns}
     return {**head, "commands": commands, "told": told, "notices": block.notices}

@@ -53,6 +53,7 @@ def test_a_running_exchange_is_checked_and_executed_again(tmp_path: Path) -> Non
         dumped = run(mesh, "dump", "--from", "5", "--to", "5")
         block = json.loads(dumped.stdout)
         assert 5 in [c["seq"] for c in block["commands"]]
+        assert all(told["reports"] and "moves" in told for told in block["told"])
         tail = run(mesh, "tail", "--blocks", "1")
         last = json.loads(tail.stdout)
         assert last["first_seq"] + len(last["commands"]) - 1 == checked["last_seq"]
