@@ -32,6 +32,8 @@ ROUTES: Final[dict[type, Route]] = {
     FeatureFlagRequest: Route("UF", to_all=True),
 }
 
+# D_DEFAULTS as the decoder gives them: enum members, of which identity tells. As strings they take
+# 320 instructions an order more
 _PLAIN: Final = astuple(m.NewOrderSingle(1, "A", Side.BUY, 1, OrdType.LIMIT))  # all at defaults
 _TO_PRICE: Final = m.NewOrderSingle.__struct_fields__.index("price") + 1
 _DEFAULTS: Final = _PLAIN[_TO_PRICE:]

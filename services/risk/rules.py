@@ -108,8 +108,8 @@ class Risk:
 
     def apply_block(self, block: Block) -> None:
         """Follow one block. Blocks come in order and once (see rtes.common.feed)."""
-        for account, _first, _reports, _answered, _data, data in block.chunks:
-            told = decode_moves(data)
+        for account, _first, _reports, _answered, _data, encoded in block.chunks:
+            told = decode_moves(encoded)
             exposure = self._exposures.get(account)
             if exposure is not None:
                 exposure.told(block.shard, told)
