@@ -1,15 +1,14 @@
 """What the exchange does as shipped: acknowledged orders per second, latency, CPU per order.
 
-    python -m benchmarks.mesh [--vs-null] [--pinned] [--quick] [--durability MODE]... [--json]
+    python -m benchmarks.mesh [--vs-null] [--unpinned] [--quick] [--durability MODE]... [--json]
 
 Starts exchanges of its own (one per durability, all services) beside whatever runs, and drives
 them through the gateway as participants do, over CURVE. --vs-null measures the null mesh in the
-same rounds, --pinned an exchange whose gateway has one core, risk and the matcher another.
-Medians of interleaved rounds; each run begins when all is idle, then the other meshes stand still.
+same rounds, on the same cores; --unpinned an exchange wherever the kernel puts it. Medians of
+interleaved rounds; each run begins when all is idle, then the other meshes stand still.
 """
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -25,37 +24,26 @@ from rtes.common.refdata import load_instruments
 
 SEGMENT_MIB: Final = 64  # as shipped; the fixture's own is smaller
 NULL: Final = "null mesh"
-PINNED: Final = "pinned"
+UNPINNED: Final = "unpinned"
 Cell = tuple[int, int]  # clients, orders per frame
 
 
 def exchange(
-    stack: contextlib.ExitStack,
-    durability: str,
-    cores: dict[str, list[int]] | None = None,
+    stack: contextlib.ExitStack, durability: str, pin: bool = True
 ) -> Target:
-    """All services, as shipped. cores: by service; none: wherever the kernel puts them."""
+    """All services, as shipped; without pin wherever the kernel puts them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     journal = {"durability": durability, "segment_mib": SEGMENT_MIB}
-    mesh = stack.enter_context(Mesh(directory, MEMBERS, journal=journal, cores=cores or {}))
+    mesh = stack.enter_context(Mesh(directory, MEMBERS, journal=journal, mesh={"pin": pin}))
     instruments = load_instruments(mesh.config.exchange.instruments).instruments
     return Target(
-        f"{durability}, {PINNED}" if cores else durability,
+        durability if pin else f"{durability}, {UNPINNED}",
         mesh.config.exchange.orders_endpoint,
         [str(mesh.paths.key_file(f"DEMO{i + 1}")) for i in range(8)],
         mesh.processes,
         [(i.symbol, i.reference_price) for i in instruments if i.min_price_increment == 1],
         mesh.config.exchange.market_data_endpoint,
     )
-
-
-def pinned_cores() -> dict[str, list[int]]:
-    """Risk and the matcher take turns on one core, the gateway has another; who follows the feed
-    runs wherever there is time."""
-    first, *rest = sorted(os.sched_getaffinity(0))
-    if not rest:
-        raise click.UsageError("--pinned needs two cores")
-    return {"gateway": [first], "risk": [rest[0]], "matcher": [rest[0]]}
 
 
 def null(stack: contextlib.ExitStack) -> Target:
@@ -197,7 +185,7 @@ def shared_options(command: Any) -> Any:
 
 
 def run(
-    durabilities: tuple[str, ...], vs_null: bool, pinned: bool, clients: tuple[int, ...],
+    durabilities: tuple[str, ...], vs_null: bool, unpinned: bool, clients: tuple[int, ...],
     orders_per_frame: tuple[int, ...], seconds: float, repetitions: int, quick: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -207,7 +195,7 @@ def run(
     where = environment()
     with contextlib.ExitStack() as stack:
         targets = [exchange(stack, durability) for durability in durabilities]
-        targets += [exchange(stack, durabilities[0], cores=pinned_cores())] if pinned else []
+        targets += [exchange(stack, durabilities[0], pin=False)] if unpinned else []
         targets += [null(stack)] if vs_null else []
         rows = measure_throughput(targets, cells, seconds, repetitions, as_json)
         plan = latency_plan(targets, rows, quick)
@@ -222,10 +210,10 @@ def run(
 @click.option("--durability", "durabilities", type=click.Choice(["never", "interval", "always"]),
               multiple=True, default=("never",), show_default=True)  # fmt: skip
 @click.option("--vs-null", is_flag=True, help="measure the null mesh too, and the ratios")
-@click.option("--pinned", is_flag=True, help="measure the first durability on pinned cores too")
+@click.option("--unpinned", is_flag=True, help="measure the first durability without pinning, too")
 @shared_options
-def main(durabilities: tuple[str, ...], vs_null: bool, pinned: bool, **options: Any) -> None:
-    run(durabilities, vs_null, pinned, **options)
+def main(durabilities: tuple[str, ...], vs_null: bool, unpinned: bool, **options: Any) -> None:
+    run(durabilities, vs_null, unpinned, **options)
 
 
 @click.command()

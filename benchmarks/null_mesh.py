@@ -3,8 +3,9 @@
     python -m benchmarks.null_mesh [the options of benchmarks.mesh]
 
 A client's frame goes gateway (ROUTER under CURVE), risk, matcher, and back over the feed (PUB),
-which risk and market data receive too. Each process forwards all that waited as one frame. What
-remains is sockets, encryption, wake-ups and one slice per frame in the gateway.
+which risk and market data receive too. Each process forwards all that waited as one frame, on the
+cores that the exchange would have. What remains is sockets, encryption, wake-ups and one slice per
+frame in the gateway.
 """
 
 import json
@@ -18,8 +19,10 @@ from typing import Final
 import zmq
 from rtes.client.testing import free_port
 from rtes.common import process
+from rtes.common.config import load
 from rtes.common.curve import CurveServer
 from rtes.common.sockets import Sockets
+from rtes.common.topology import layout_here
 
 ROLES: Final = ("matcher", "risk", "gateway", "marketdata")
 IN: Final = 1
@@ -119,6 +122,7 @@ class NullMesh:
 def main() -> None:
     if sys.argv[1:2] == ["--role"]:
         process.die_with_parent()
+        process.pin(getattr(layout_here(load("dev", {})), sys.argv[2]), "mesh.pin")
         run(sys.argv[2], json.loads(sys.argv[3]))
     else:
         from rtes.benchmarks.mesh import null_main  # noqa: PLC0415 - a cycle: mesh needs us

@@ -25,6 +25,7 @@ from rtes.common.config import Config, ServiceCores
 from rtes.common.heartbeat import beats
 from rtes.common.paths import Paths
 from rtes.common.tls import http_connection
+from rtes.common.topology import cores_here, layout_here
 from rtes.control.watchdog import ours
 
 TIMEOUT_S: Final = 5.0
@@ -55,8 +56,8 @@ def affinity(ctx: click.Context, setting: Setting) -> None:
     """Show which cores services are to use and which they do use.
 
     The exit code is 1 when a process may use other cores than its configuration says."""
-    machine, cores = topology(), setting.config.cores
-    rows = layout(cores, running_here(Paths(setting.config).beats_dir))
+    machine, cores = cores_here(), layout_here(setting.config)
+    rows = against(cores, running_here(Paths(setting.config).beats_dir))
     wrong = [row for row in rows if row["matches"] is False]
 
     def show() -> None:
@@ -65,13 +66,13 @@ def affinity(ctx: click.Context, setting: Setting) -> None:
             columns,
             [
                 [
-                    m["core"],
-                    m["package"],
-                    m["physical"],
-                    _listed(m["siblings"]),
-                    ", ".join(pinned(cores, m["core"])) or None,
+                    core.number,
+                    core.package,
+                    core.physical,
+                    _listed(core.siblings),
+                    ", ".join(pinned(cores, core.number)) or None,
                 ]
-                for m in machine
+                for core in machine
             ],
             "",
         )
@@ -92,7 +93,8 @@ def affinity(ctx: click.Context, setting: Setting) -> None:
             "",
         )
 
-    setting.emit({"machine": machine, "services": rows, "matches": not wrong}, show)
+    told = {"machine": [core._asdict() for core in machine], "services": rows}
+    setting.emit(told | {"matches": not wrong}, show)
     if wrong:
         ctx.exit(1)
 
@@ -102,39 +104,6 @@ _YES_NO: Final = {True: "yes", False: "NO", None: "not running"}
 
 def _listed(cores: Sequence[int] | None) -> str | None:
     return ", ".join(map(str, cores)) if cores else None
-
-
-def topology(cpus: Path = Path("/sys/devices/system/cpu")) -> list[dict[str, Any]]:
-    """The cores that may be used here; siblings are others on the same physical core."""
-    found = []
-    for core in sorted(os.sched_getaffinity(0)):
-        place = cpus / f"cpu{core}" / "topology"
-        siblings = numbers(_read(place / "thread_siblings_list", str(core)))
-        found.append(
-            {
-                "core": core,
-                "package": int(_read(place / "physical_package_id", "0")),
-                "physical": int(_read(place / "core_id", str(core))),
-                "siblings": [s for s in siblings if s != core],
-            }
-        )
-    return found
-
-
-def _read(path: Path, otherwise: str) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return otherwise
-
-
-def numbers(text: str) -> list[int]:
-    """The kernel's way to list cores: 0-2,5 is 0, 1, 2 and 5."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
 
 
 def pinned(cores: ServiceCores, core: int) -> list[str]:
@@ -161,7 +130,7 @@ def _cores_of(pid: int) -> list[int]:
     return sorted(cores)
 
 
-def layout(cores: ServiceCores, running: Iterable[Running]) -> list[dict[str, Any]]:
+def against(cores: ServiceCores, running: Iterable[Running]) -> list[dict[str, Any]]:
     """One row for each process, and for each service without one; matches is None then.
 
     A service that is not pinned may have any cores."""

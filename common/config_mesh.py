@@ -112,6 +112,13 @@ class Mesh(BaseModel):
     base_port: Annotated[
         Port, Field(description="first of those between services on different hosts")
     ] = 7000
+    pin: Annotated[
+        bool,
+        Field(
+            description="give gateway, risk and matcher cores of their own when `cores` names "
+            "none, there is one of each and all are on one host with two cores or more"
+        ),
+    ] = False
 
     @property
     def placement(self) -> Placement:

@@ -39,6 +39,7 @@ from rtes.common.refdata import (
 from rtes.common.secrets import read_private
 from rtes.common.snapshots import Snapshot, Snapshots
 from rtes.common.sockets import Sockets
+from rtes.common.topology import layout_here
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
@@ -202,7 +203,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     process.die_with_parent()
     try:
         config = load(options.config)
-        process.pin(getattr(config.cores, service), f"cores.{service}")
+        process.pin(getattr(layout_here(config), service), f"cores.{service}")
         paths = Paths(config)
         paths.prepare()
         check_instance(config, service, options.shard)

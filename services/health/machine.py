@@ -17,6 +17,7 @@ from rtes.common.config import Config
 from rtes.common.config_mesh import listener
 from rtes.common.paths import Paths
 from rtes.common.tls import DAY_S, certificate_days_left
+from rtes.common.topology import layout_here
 from rtes.services.health.core import Key, Snapshot
 
 CERTIFICATE_DAYS_MIN: Final = 14
@@ -158,13 +159,13 @@ def certificate_gauges(config: Config) -> dict[str, float]:
 
 
 def pinning(config: Config, heard: Mapping[Key, Snapshot]) -> Result:
-    """Services of this host run on the cores that the configuration gives them."""
+    """Services of this host run on the cores that the configuration gives them, or mesh.pin."""
     wrong = []
-    placement = config.mesh.placement
+    placement, layout = config.mesh.placement, layout_here(config)
     for (service, shard), snapshot in heard.items():
         if placement.host(service, shard) != placement.host("health"):
             continue  # there that pid is another's
-        cores = getattr(config.cores, service, [])
+        cores = getattr(layout, service, [])
         try:
             actual = sorted(os.sched_getaffinity(snapshot.pid)) if cores else []
         except OSError:

@@ -34,6 +34,18 @@ def rtes(mesh: Mesh, *arguments: str) -> tuple[int, Any]:
     return code, json.loads(text)
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: nothing to pin to")
+def test_pinned_without_naming_cores(tmp_path: Path) -> None:
+    with Mesh(tmp_path, mesh={"pin": True}) as mesh:
+        code, found = rtes(mesh, "affinity")
+        rows = {row["service"]: row for row in found["services"]}
+        cores = {service: row["has"] for service, row in rows.items()}
+        assert code == 0, rows
+        assert len(cores["gateway"]) == len(cores["risk"]) == len(cores["matcher"]) == 1
+        assert cores["gateway"] != cores["matcher"]
+        assert cores["archive"] == sorted(os.sched_getaffinity(0))
+
+
 def test_stages_and_cores(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     with Mesh(tmp_path, MEMBERS, cores={"matcher": [core]}) as mesh:

@@ -3,13 +3,11 @@
 import pytest
 from rtes.client.cli_performance import (
     Running,
-    layout,
-    numbers,
+    against,
     pinned,
     quantile_us,
     read_stages,
     stages,
-    topology,
 )
 from rtes.common.config import ServiceCores
 
@@ -61,14 +59,7 @@ def test_quantiles(buckets: dict[float, float], q: float, us: float | None) -> N
     assert quantile_us(buckets, q) == us
 
 
-@pytest.mark.parametrize(
-    ("text", "cores"), [("0", [0]), ("0-2,5", [0, 1, 2, 5]), ("0,32", [0, 32])]
-)
-def test_the_kernels_lists(text: str, cores: list[int]) -> None:
-    assert numbers(text) == cores
-
-
-def test_layout_says_who_is_where_it_should_be() -> None:
+def test_against_says_who_is_where_it_should_be() -> None:
     cores = ServiceCores(matcher=[1], risk=[0])
     here = [
         Running("matcher", 0, 11, [1]),
@@ -76,14 +67,9 @@ def test_layout_says_who_is_where_it_should_be() -> None:
         Running("gateway", 0, 13, [0, 1]),
         Running("gateway", 1, 14, [0]),
     ]
-    rows = {row["service"]: row for row in layout(cores, here)}
+    rows = {row["service"]: row for row in against(cores, here)}
     assert rows["matcher"]["matches"] is True
     assert rows["risk"]["matches"] is False
     assert rows["gateway 0"]["matches"] is rows["gateway 1"]["matches"] is True  # not pinned
     assert rows["archive"]["matches"] is None
     assert pinned(cores, 1) == ["matcher"]
-
-
-def test_topology_lists_every_core_of_this_process_once() -> None:
-    cores = [row["core"] for row in topology()]
-    assert cores == sorted(set(cores)) != []

@@ -1,0 +1,75 @@
+"""The cores of this machine, and which of them each service runs on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rtes.common.config import Config, ServiceCores
+
+OWN_CORES_MIN: Final = 4  # so that clients and followers have one besides the three
+_CPUS: Final = Path("/sys/devices/system/cpu")
+
+
+class Core(NamedTuple):
+    """One that this process may use; siblings are others on the same physical core."""
+
+    number: int
+    package: int
+    physical: int
+    siblings: list[int]
+
+
+def cores_here(cpus: Path = _CPUS) -> list[Core]:
+    """All that this process may use."""
+    found = []
+    for number in sorted(os.sched_getaffinity(0)):
+        place = cpus / f"cpu{number}" / "topology"
+        siblings = numbers(_read(place / "thread_siblings_list", str(number)))
+        package = int(_read(place / "physical_package_id", "0"))
+        physical = int(_read(place / "core_id", str(number)))
+        found.append(Core(number, package, physical, [s for s in siblings if s != number]))
+    return found
+
+
+def _read(path: Path, otherwise: str) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return otherwise
+
+
+def numbers(text: str) -> list[int]:
+    """The kernel's way to list cores: 0-2,5 is 0, 1, 2 and 5."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def layout(config: Config, here: Sequence[Core]) -> ServiceCores:
+    """Which cores each service is to use; empty: wherever the kernel puts it. Pure.
+
+    What `cores` lists, or with mesh.pin: on two or three physical cores risk and the matcher take
+    turns on one and the gateway has another, on more each of the three has its own."""
+    mesh, listed = config.mesh, config.cores
+    if not mesh.pin or listed != ServiceCores() or mesh.placement.several:
+        return listed
+    if max(mesh.instances.values()) > 1:  # those of a service would share its core
+        return listed
+    apart: list[int] = []
+    for core in here:
+        if not {*core.siblings} & {*apart}:
+            apart.append(core.number)
+    if len(apart) < 2:  # as on many virtual machines: one physical core, two threads
+        apart = [core.number for core in here]
+    if len(apart) < 2:
+        return listed
+    gateway, risk, matcher = apart[:3] if len(apart) >= OWN_CORES_MIN else (*apart[:2], apart[1])
+    return ServiceCores(gateway=[gateway], risk=[risk], matcher=[matcher])
+
+
+def layout_here(config: Config) -> ServiceCores:
+    """The layout on this machine."""
+    return layout(config, cores_here())
