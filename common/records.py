@@ -40,6 +40,8 @@ C_CL_ORD_ID: Final = 3
 # Logon
 A_TURN: Final = 8
 # NewOrderSingle
+D_SYMBOL: Final = 4
+D_SIDE: Final = 5
 D_ORDER_QTY: Final = 6
 D_ORD_TYPE: Final = 7
 D_PRICE: Final = 8

@@ -45,7 +45,7 @@ class Lane:
 
     def stamp(self, wall_ns: Any) -> Any:
         """received_ns of a command that is put next."""
-        if self.batch and wall_ns == self.stamp_ns:
+        if self.batch and wall_ns is self.stamp_ns:  # one object for all of a frame
             return 0  # as the one before
         self.stamp_ns = wall_ns
         return wall_ns

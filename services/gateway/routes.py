@@ -37,11 +37,12 @@ ROUTES: Final[dict[type, Route]] = {
 _PLAIN: Final = astuple(m.NewOrderSingle(1, "A", Side.BUY, 1, OrdType.LIMIT))  # all at defaults
 _TO_PRICE: Final = m.NewOrderSingle.__struct_fields__.index("price") + 1
 _DEFAULTS: Final = _PLAIN[_TO_PRICE:]
+_astuple: Final = astuple  # compiled, a constant is not looked up among the module's names
 
 
 def command_of(route: Route, account: Any, received_ns: Any, message: Any) -> Command:
     """What risk and the matcher get, see rtes.common.records."""
-    fields: tuple[Any, ...] = astuple(message)
+    fields: tuple[Any, ...] = _astuple(message)
     if route.opens and fields[_TO_PRICE:] == _DEFAULTS:
         fields = fields[:_TO_PRICE]
     return (route.tag, account, received_ns) + fields  # noqa: RUF005 - unpacking makes a list

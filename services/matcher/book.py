@@ -5,6 +5,7 @@ happens near the best price moves nothing; `levels` finds the same ones by price
 """
 
 from bisect import bisect_left
+from typing import Any
 
 from rtes.common.refdata import Instrument
 from rtes.services.matcher.orders import BUY, RESTING, Level, Order
@@ -48,7 +49,7 @@ class BookSide:
         level.leaves += leaves
         level.shown += shown
 
-    def _open(self, price: int) -> Level:
+    def _open(self, price: Any) -> Level:
         level = self.levels[price] = Level(price)
         key = self._key(price)
         at = bisect_left(self._keys, key)
@@ -76,7 +77,7 @@ class BookSide:
             at = bisect_left(self._keys, self._key(level.price))
             del self._keys[at]
             del ladder[at]
-        del self.levels[level.price]
+        del self.levels[order.price]
 
     def ordered(self) -> list[Level]:
         """All levels, best first."""

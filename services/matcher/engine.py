@@ -11,6 +11,8 @@ from typing import Any, Final
 from rtes.common.enums import Restatement
 from rtes.common.records import (
     CMD_GATEWAY,
+    D_EXEC_INST,
+    D_ORD_TYPE,
     D_PLAIN,
     NOTICE_LOGON,
     NOTICE_PARTY,
@@ -26,7 +28,7 @@ from rtes.services.matcher.flags import switched
 from rtes.services.matcher.killswitch import action_refused, switch
 from rtes.services.matcher.matching import LIMIT, STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import BUY, RESTING, WAITING, Order, Participant, open_orders
-from rtes.services.matcher.outcomes import OUTCOMES_KEPT, Outcome, request_of
+from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 from rtes.services.matcher.reporter import (
     CANCELED,
     EXPIRED,
@@ -122,24 +124,12 @@ class Engine:
             self._handlers[kind](p, command, seq)
             if kind in ABOUT_MANY:
                 first = len(p.reports) - 1
-        p.requests.append(None if said else command)
-        p.answers.append(first)
+        p.outcomes.took(cl_ord_id, None if said else command, first)
 
     def _repeat(self, p: Participant, command: Command) -> None:
         """A cl_ord_id that was seen: the answer again, or why there is none. Never executed."""
         cl_ord_id: int = command[3]
-        newer = 0
-        outcome: Outcome | None = None
-        for at in range(len(p.requests) - 1, -1, -1):
-            report = p.reports[p.answers[at]]
-            request = p.requests[at] or request_of(p.account, report)
-            if request[3] <= cl_ord_id:
-                if request[3] == cl_ord_id:
-                    outcome = (cl_ord_id, request, report)
-                break
-            newer += 1
-        if outcome is None:
-            newer, outcome = p.outcomes.find(cl_ord_id, newer)
+        newer, outcome = p.outcomes.find(cl_ord_id, p.reports)
         if outcome is None:
             code = Code.ID_TOO_OLD if newer >= OUTCOMES_KEPT else Code.OUT_OF_ORDER
         elif outcome[1][0] == command[0] and outcome[1][3:] == command[3:]:
@@ -164,15 +154,16 @@ class Engine:
     # ------------------------------------------------------------ orders
 
     def _new_order(self, p: Participant, command: Command, seq: int) -> bool:
-        """Returns whether what is told of it says all of the request, see request_of."""
-        plain = len(command) == D_PLAIN and command[7] == LIMIT
-        command = whole(command)
+        """Returns whether what is told of it says all of the request, see outcomes.said."""
+        plain = len(command) == D_PLAIN
+        ord_type: str = command[D_ORD_TYPE]
         book = self.books.get(command[4])
         if book is None:
             self._reporter.refused_order(p, command, (int(Code.UNKNOWN_SYMBOL), 0, 0))
             return False
-        if command[11] or book.halted or p.suspended or p.session_suspended:
-            refused = order_refused(book, p, command)
+        special = not plain and command[D_EXEC_INST]
+        if special or book.halted or p.suspended or p.session_suspended:
+            refused = order_refused(book, p, whole(command))
             if refused is not None:
                 self._reporter.refused_order(p, command, refused)
                 return False
@@ -193,7 +184,7 @@ class Engine:
         matching.execute(book, order)
         if book.last_px != last_px:
             self._run_stops(book)
-        return plain
+        return plain and ord_type == LIMIT
 
     def _run_stops(self, book: Book) -> None:
         """Match the stops that trades have triggered, and theirs, until none is left."""
@@ -202,9 +193,10 @@ class Engine:
             self._matching.execute(book, order)
 
     def _cancel(self, p: Participant, command: Command) -> bool:
-        """Returns whether what is told of it says all of the request, see request_of."""
+        """Returns whether what is told of it says all of the request, see outcomes.said."""
         order = p.orders.get(command[5])
-        if order is None or order.symbol != command[4]:
+        symbol: str = command[4]
+        if order is None or order.symbol != symbol:
             self._reporter.cancel_reject(p, command, None, not_open(p, command))
             return False
         self._withdraw(order)

@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rtes.common.native import mypyc_attr
-from rtes.services.matcher.outcomes import Outcomes, Request
+from rtes.common.records import (
+    C_CL_ORD_ID,
+    D_DEFAULTS,
+    D_ORD_TYPE,
+    D_ORDER_QTY,
+    D_PLAIN,
+    D_PRICE,
+    D_SIDE,
+    D_SYMBOL,
+    Command,
+)
+from rtes.services.matcher.outcomes import Outcomes
 
 BUY: Final = "1"  # side
 WAITING: Final = 0  # a stop that has not triggered
@@ -23,7 +34,6 @@ class Participant:
     __slots__ = (
         "account",
         "answered",
-        "answers",
         "cancel_on_disconnect",
         "first_seq_num",
         "gateway",
@@ -33,7 +43,6 @@ class Participant:
         "orders",
         "outcomes",
         "reports",
-        "requests",
         "session_suspended",
         "suspended",
         "touched",
@@ -45,8 +54,6 @@ class Participant:
         self.mark = 0  # highest cl_ord_id seen
         self.orders: dict[int, Order] = {}  # open, by present cl_ord_id
         self.outcomes = Outcomes(account)
-        self.requests: list[Request] = []  # of this block
-        self.answers: list[int] = []  # by request: which of the reports answered it
         self.next_seq_num = 1
         self.first_seq_num = 1  # of this block
         self.reports: list[tuple[Any, ...]] = []  # of this block
@@ -107,17 +114,15 @@ class Order:
     smp_id: int
     smp_instruction: int
 
-    def __init__(self, owner: Participant, order_id: int, command: tuple[Any, ...]) -> None:
+    def __init__(self, owner: Participant, order_id: int, command: Command) -> None:
+        """command is a NewOrderSingle."""
+        self.cl_ord_id = command[C_CL_ORD_ID]
+        self.symbol = command[D_SYMBOL]
+        self.side = command[D_SIDE]
+        self.order_qty = command[D_ORDER_QTY]
+        self.ord_type = command[D_ORD_TYPE]
+        self.price = command[D_PRICE]
         (
-            _,
-            _,
-            _,
-            self.cl_ord_id,
-            self.symbol,
-            self.side,
-            self.order_qty,
-            self.ord_type,
-            self.price,
             self.time_in_force,
             self.stop_px,
             self.exec_inst,
@@ -126,7 +131,7 @@ class Order:
             self.expire_ns,
             self.smp_id,
             self.smp_instruction,
-        ) = command
+        ) = command[D_PLAIN:] if len(command) > D_PLAIN else D_DEFAULTS
         self.owner = owner
         self.order_id = order_id
         self.leaves: int = self.order_qty

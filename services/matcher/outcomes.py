@@ -1,13 +1,13 @@
 """What answered an account's last requests, so that a repeat is answered with the same bytes.
 
 Invariants: the last OUTCOMES_KEPT are known, wherever blocks began and ended. Those of a block are
-two byte strings: a thousand tuples an account would be cold memory that every request touches. Of
-most requests the report says all, see `request_of`; they are not kept, but None for them.
+two byte strings: a thousand tuples an account would be cold memory that every request touches.
+Most requests are not kept at all, because the report that answers says all of them, see `said`.
 """
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,96 +17,132 @@ OUTCOMES_KEPT: Final = 1_024
 BYTES_KEPT: Final = 256  # per request; of longer answers only the reports that matter are kept
 Outcome = tuple[int, Command, Report]  # cl_ord_id, command, the report that answered it
 
-Request = Command | None  # None: its report says it, see request_of
-
-_decode_requests = msgspec.msgpack.Decoder(tuple[list[int], list[tuple[Any, ...] | None]]).decode
-
-
-def _id_of(command: Command) -> int:
-    cl_ord_id: int = command[3]
-    return cl_ord_id
+_NONE: Final = encode(([], []))
+_decode_requests = msgspec.msgpack.Decoder(tuple[list[int], list[tuple[Any, ...]]]).decode
 
 
-def _id(request: Request, report: Report) -> int:
-    cl_ord_id: int = report[5] if request is None else request[3]
-    return cl_ord_id
-
-
-def request_of(account: int, report: Report) -> Command:
-    """The request that was answered so, of those whose report says all of it: a plain limit order
-    that was taken, and a cancel that was done. It does not say when it was received."""
+def said(account: int, report: Report) -> Command | None:
+    """The request that a report answers and says all of: a plain limit order that was taken, or a
+    cancel that was done. It does not say when that was received."""
+    if report[0] != "8":
+        return None
     head = account, 0, report[5], report[8]
-    if report[3] == "4":
+    if report[3] == "0":
+        return ("D", *head, report[9], report[13], "2", report[14])
+    if report[3] == "4" and len(report) > 19 and report[19]:
         return ("F", *head, report[19])
-    return ("D", *head, report[9], report[13], "2", report[14])
+    return None
+
+
+def _id(outcome: Outcome) -> int:
+    return outcome[0]
 
 
 class Outcomes:
-    """The outcomes of the blocks before this one, cl_ord_id ascending."""
+    """The outcomes of one account, cl_ord_id ascending: of the blocks before, and of this one."""
 
-    __slots__ = ("_account", "_blocks", "_count")
+    __slots__ = (
+        "_account", "_answers", "_blocks", "_first", "_kept", "_last", "_requests", "_taken",
+    )  # fmt: skip
 
     def __init__(self, account: int) -> None:
         self._account = account
         # (first and last cl_ord_id, number of requests, (answers, requests) and reports encoded)
         self._blocks: deque[tuple[int, int, int, bytes, bytes]] = deque()
-        self._count = 0
+        self._kept = 0  # requests of these
+        self._taken = 0  # requests of this block
+        self._first = 0  # cl_ord_id of this block's first, and of its last
+        self._last = 0
+        self._requests: list[Command] = []  # of this block, those that no report says
+        self._answers: list[int] = []  # of each of them, which of the block's reports answered it
 
-    def add(
-        self, requests: list[Request], answers: list[int], reports: list[Report], data: bytes
-    ) -> None:
-        """A block's requests and all it told the account: answers are the indices of the reports
-        that answered, data is reports encoded."""
-        count = len(requests)
-        first_id = _id(requests[0], reports[answers[0]])
-        last_id = _id(requests[-1], reports[answers[-1]])
+    def took(self, cl_ord_id: int, command: Command | None, answer: int) -> None:
+        """A request was executed; command is None when the report that answered it says all."""
+        if self._taken == 0:
+            self._first = cl_ord_id
+        self._taken += 1
+        self._last = cl_ord_id
+        if command is not None:
+            self._requests.append(command)
+            self._answers.append(answer)
+
+    def seal(self, reports: Sequence[Report], data: bytes) -> None:
+        """This block has ended: what it told the account, and the same encoded."""
+        count = self._taken
+        if count == 0:
+            return
+        kept = _NONE
         if len(data) > BYTES_KEPT * count:
-            data = encode([reports[answer] for answer in answers])
-            answers = list(range(count))
-        blocks = self._blocks
-        blocks.append((first_id, last_id, count, encode((answers, requests)), data))
-        self._count += count
-        while self._count - blocks[0][2] >= OUTCOMES_KEPT:
-            self._count -= blocks.popleft()[2]
+            outcomes = self._of_block(reports)
+            data = encode([report for _, _, report in outcomes])
+            kept = encode(([*range(count)], [command for _, command, _ in outcomes]))
+        elif self._requests:
+            kept = encode((self._answers, self._requests))
+        self._blocks.append((self._first, self._last, count, kept, data))
+        self._requests = []
+        self._answers = []
+        self._taken = 0
+        self._kept += count
+        while self._kept - self._blocks[0][2] >= OUTCOMES_KEPT:
+            self._kept -= self._blocks.popleft()[2]
 
-    def find(self, cl_ord_id: int, newer: int) -> tuple[int, Outcome | None]:
+    def find(self, cl_ord_id: int, reports: Sequence[Report]) -> tuple[int, Outcome | None]:
         """How many outcomes are of higher ids, and the outcome of this one when it is kept.
 
-        newer: how many there are in the present block."""
-        for first_id, last_id, count, requests, data in reversed(self._blocks):
-            if last_id < cl_ord_id or newer >= OUTCOMES_KEPT:
+        reports: those of this block so far."""
+        newer = self._taken
+        if newer and cl_ord_id >= self._first:
+            return _find(self._of_block(reports), cl_ord_id, 0)
+        for first, last, count, kept, data in reversed(self._blocks):
+            if last < cl_ord_id:
                 break
-            if first_id > cl_ord_id:
-                newer += count
-                continue
-            answers, commands, reports = self._whole(requests, data)
-            at = bisect_left(commands, cl_ord_id, key=_id_of)
-            command = commands[at]
-            found = command[3] == cl_ord_id
-            newer += count - at - found
-            if not found or newer >= OUTCOMES_KEPT:
-                break
-            return newer, (cl_ord_id, command, reports[answers[at]])
+            if first <= cl_ord_id:
+                return _find(self._of_sealed(first, kept, data), cl_ord_id, newer)
+            newer += count
         return newer, None
 
-    def _whole(self, requests: bytes, data: bytes) -> tuple[list[int], list[Command], list[Report]]:
-        """A block's answers, all its requests, and the reports."""
-        reports = decode_reports(data)
-        answers, kept = _decode_requests(requests)
-        pairs = zip(answers, kept, strict=True)
-        commands = [k or request_of(self._account, reports[answer]) for answer, k in pairs]
-        return answers, commands, reports
+    def _of_block(self, reports: Sequence[Report]) -> list[Outcome]:
+        requests, answers = self._requests, self._answers
+        return _outcomes(self._account, self._first, requests, answers, reports)
+
+    def _of_sealed(self, first: int, kept: bytes, data: bytes) -> list[Outcome]:
+        answers, requests = _decode_requests(kept)
+        return _outcomes(self._account, first, requests, answers, decode_reports(data))
 
     def __iter__(self) -> Iterator[Outcome]:
-        """All that are kept, oldest first."""
+        """All that are kept, oldest first; between blocks."""
         found: list[Outcome] = []
-        for _, _, _, requests, data in self._blocks:
-            answers, commands, reports = self._whole(requests, data)
-            for answer, command in zip(answers, commands, strict=True):
-                found.append((command[3], command, reports[answer]))
+        for first, _last, _count, kept, data in self._blocks:
+            found += self._of_sealed(first, kept, data)
         return iter(found[-OUTCOMES_KEPT:])
 
     def extend(self, outcomes: Iterable[Outcome]) -> None:
         """Take in those of another engine's state."""
-        for _, command, report in outcomes:
-            self.add([command], [0], [report], encode([report]))
+        for cl_ord_id, command, report in outcomes:
+            self.took(cl_ord_id, command, 0)
+            self.seal([report], encode([report]))
+
+
+def _outcomes(
+    account: int, first: int, requests: list[Command], answers: list[int],
+    reports: Sequence[Report],
+) -> list[Outcome]:  # fmt: skip
+    """Of a block's requests, ascending, of which first is the first; those that are not given
+    are said by reports."""
+    found: dict[int, Outcome] = {}
+    for report in reports:
+        command = said(account, report)
+        if command is not None and command[3] >= first:  # else it came again
+            found[command[3]] = (command[3], command, report)
+    for command, answer in zip(requests, answers, strict=True):
+        found[command[3]] = (command[3], command, reports[answer])
+    return sorted(found.values(), key=_id)
+
+
+def _find(outcomes: list[Outcome], cl_ord_id: int, newer: int) -> tuple[int, Outcome | None]:
+    at = bisect_left(outcomes, cl_ord_id, key=_id)
+    outcome = outcomes[at] if at < len(outcomes) else None
+    if outcome is None or outcome[0] != cl_ord_id:
+        return newer + len(outcomes) - at, None
+    newer += len(outcomes) - at - 1
+    return newer, outcome if newer < OUTCOMES_KEPT else None

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rtes.common import moves
 from rtes.common.messages import PROTOCOL_VERSION
+from rtes.common.native import as_object
 from rtes.common.records import Chunk, Report, encode
 from rtes.common.refusals import CATALOGUE, Code
 from rtes.services.matcher.orders import BUY, Order, Participant
@@ -24,8 +25,12 @@ RESTATED: Final = "D"
 TRADE: Final = "F"
 ORDER_STATUS: Final = "I"
 TRIGGERED: Final = "L"
-ADDED: Final = 1
-REMOVED: Final = 2
+ADDED: Final = as_object(1)
+REMOVED: Final = as_object(2)
+_ZERO: Final = as_object(0)
+_OPENED: Final = as_object(moves.OPENED)
+_CLOSED: Final = as_object(moves.CLOSED)
+_TRADED: Final = as_object(moves.TRADED)
 
 Event = tuple[Report, Order]  # what was told of an order, and the order as it is now
 Refused = tuple[int, int, int]  # reject_code, limit, value
@@ -51,7 +56,7 @@ class Reporter:
     __slots__ = ("_touched", "events", "exec_id", "shard", "time_ns")
 
     def __init__(self, shard: int) -> None:
-        self.shard = shard
+        self.shard: Any = shard  # only passed on
         self.time_ns: Any = 0  # only passed on
         self.events: list[Event] | None = None  # for a replica: what happened to orders
         self.exec_id = 0
@@ -80,35 +85,36 @@ class Reporter:
         self.exec_id = exec_id = self.exec_id + 1
         report: Report = (
             "8", self.shard, number, exec_type, NEW, order.cl_ord_id, order.order_id,
-            exec_id, order.symbol, order.side, order.leaves, order.cum, self.time_ns,
+            exec_id, order.symbol, order.side, order.order_qty, _ZERO, self.time_ns,
             order.order_qty, order.price,
         )  # fmt: skip
         p.reports.append(report)
         if exec_type == NEW:
-            signed = order.leaves if order.side == BUY else -order.leaves
+            signed: Any = order.order_qty if order.side == BUY else -order.leaves
             told = p.moves
-            told += (moves.OPENED, order.cl_ord_id, order.symbol, signed, order.price)
+            told += (_OPENED, order.cl_ord_id, order.symbol, signed, order.price)
         if self.events is not None:
             self.events.append((report, order))
 
-    def trade(self, order: Order, qty: Any, price: Any, match_id: Any, liquidity: int) -> None:
-        """One side of a trade; the order's cum and leaves already include it. qty, price and
-        match_id: ints that are only passed on."""
+    def trade(self, order: Order, qty: Any, price: Any, match_id: Any, liquidity: Any) -> None:
+        """One side of a trade; the order's cum and leaves already include it. qty, price,
+        match_id and liquidity: ints that are only passed on."""
         p = order.owner
         if not p.touched:
             self.touch(p)
         number = p.next_seq_num
         p.next_seq_num = number + 1
         self.exec_id = exec_id = self.exec_id + 1
+        leaves: Any = order.leaves
         report: Report = (
             "8", self.shard, number, TRADE, PARTIALLY_FILLED if order.leaves else FILLED,
             order.cl_ord_id, order.order_id, exec_id, order.symbol, order.side,
-            order.leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
+            leaves, order.cum, self.time_ns, order.order_qty, order.price, qty, price,
             match_id, liquidity,
         )  # fmt: skip
         p.reports.append(report)
         told = p.moves
-        told += (moves.TRADED, order.cl_ord_id, order.symbol, order.leaves, qty, price, match_id)
+        told += (_TRADED, order.cl_ord_id, order.symbol, leaves, qty, price, match_id)
         if self.events is not None:
             self.events.append((report, order))
 
@@ -123,8 +129,8 @@ class Reporter:
         move = moves.CLOSED, order.cl_ord_id, order.cl_ord_id
         self._changed(order, exec_type, exec_type, tail, move)
 
-    def canceled(self, order: Order, request_id: int) -> None:
-        """Canceled at the owner's request."""
+    def canceled(self, order: Order, request_id: Any) -> None:
+        """Canceled at the owner's request, whose cl_ord_id is only passed on."""
         p = order.owner
         if not p.touched:
             self.touch(p)
@@ -133,12 +139,12 @@ class Reporter:
         self.exec_id = exec_id = self.exec_id + 1
         report: Report = (
             "8", self.shard, number, CANCELED, CANCELED, request_id, order.order_id,
-            exec_id, order.symbol, order.side, 0, order.cum, self.time_ns,
-            order.order_qty, order.price, 0, 0, 0, 0, order.cl_ord_id,
+            exec_id, order.symbol, order.side, _ZERO, order.cum, self.time_ns,
+            order.order_qty, order.price, _ZERO, _ZERO, _ZERO, _ZERO, order.cl_ord_id,
         )  # fmt: skip
         p.reports.append(report)
         told = p.moves
-        told += (moves.CLOSED, request_id, order.cl_ord_id)
+        told += (_CLOSED, request_id, order.cl_ord_id)
         if self.events is not None:
             self.events.append((report, order))
 
@@ -261,10 +267,7 @@ class Reporter:
             chunks.append(
                 (p.account, first, p.next_seq_num - first, p.answered, data, encode(p.moves))
             )
-            if p.requests:
-                p.outcomes.add(p.requests, p.answers, p.reports, data)
-                p.requests = []
-                p.answers = []
+            p.outcomes.seal(p.reports, data)
             p.first_seq_num = p.next_seq_num
             p.reports = []
             p.moves = []

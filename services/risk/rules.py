@@ -18,10 +18,20 @@ from rtes.common.moves import decode_moves
 from rtes.common.records import (
     A_TURN,
     C_ACCOUNT,
+    C_CL_ORD_ID,
     C_RECEIVED_NS,
     C_TYPE,
     CMD_GATEWAY,
     CMD_LOGON,
+    D_DISPLAY_QTY,
+    D_MIN_QTY,
+    D_ORD_TYPE,
+    D_ORDER_QTY,
+    D_PLAIN,
+    D_PRICE,
+    D_SIDE,
+    D_STOP_PX,
+    D_SYMBOL,
     NOTICE_LOGON,
     NOTICE_PARTY,
     Block,
@@ -32,7 +42,6 @@ from rtes.common.refdata import Account, Instrument, Limits
 from rtes.common.refusals import Code
 from rtes.services.risk import snapshot
 from rtes.services.risk.checks import (
-    GTD,
     LIMIT,
     Refused,
     reserve,
@@ -179,20 +188,14 @@ class Risk:
 
 
 def _new_order(exposure: Exposure, command: Command, received_ns: int) -> Refused | None:
-    symbol: str
-    side: str
-    ord_type: str
-    tif: str
-    exec_inst: str
-    cl_ord_id: int
-    qty: int
-    price: int
-    stop_px: int
-    command = whole(command)
-    (
-        _, _, _, cl_ord_id, symbol, side, qty, ord_type, price, tif, stop_px, exec_inst,
-        display_qty, min_qty, expire_time, _, _,
-    ) = command  # fmt: skip
+    cl_ord_id: int = command[C_CL_ORD_ID]
+    symbol: str = command[D_SYMBOL]
+    side: str = command[D_SIDE]
+    qty: int = command[D_ORDER_QTY]
+    ord_type: str = command[D_ORD_TYPE]
+    price: int = command[D_PRICE]
+    stop_px: int = 0
+    plain = len(command) == D_PLAIN
     position = exposure.positions.get(symbol)
     if position is None:
         position = exposure.position(symbol)
@@ -201,14 +204,15 @@ def _new_order(exposure: Exposure, command: Command, received_ns: int) -> Refuse
         if cl_ord_id <= ledger.mark:
             return None
         ledger.mark = cl_ord_id  # refused or not: the matcher will have seen it
-    special = stop_px or exec_inst or display_qty or min_qty or expire_time
-    if special or not price or ord_type != LIMIT or tif == GTD:
+    if not plain or not price or ord_type != LIMIT:
+        command = whole(command)
+        stop_px = command[D_STOP_PX]
         refused = wrong_fields(command, received_ns)
         if refused is not None:
             return refused
     if position is None:
         return Code.UNKNOWN_SYMBOL, 0, 0
-    if display_qty or min_qty:
+    if not plain and (command[D_DISPLAY_QTY] or command[D_MIN_QTY]):
         refused = wrong_lots(position.market, command)
         if refused is not None:
             return refused
