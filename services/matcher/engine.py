@@ -28,7 +28,6 @@ from rtes.services.matcher.flags import switched
 from rtes.services.matcher.killswitch import action_refused, switch
 from rtes.services.matcher.matching import LIMIT, STOP, STOP_LIMIT, Matching, forget, reduce
 from rtes.services.matcher.orders import BUY, RESTING, WAITING, Order, Participant, open_orders
-from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 from rtes.services.matcher.reporter import (
     CANCELED,
     EXPIRED,
@@ -129,9 +128,9 @@ class Engine:
     def _repeat(self, p: Participant, command: Command) -> None:
         """A cl_ord_id that was seen: the answer again, or why there is none. Never executed."""
         cl_ord_id: int = command[3]
-        newer, outcome = p.outcomes.find(cl_ord_id, p.reports)
+        outcome, too_old = p.outcomes.find(cl_ord_id, p.reports)
         if outcome is None:
-            code = Code.ID_TOO_OLD if newer >= OUTCOMES_KEPT else Code.OUT_OF_ORDER
+            code = Code.ID_TOO_OLD if too_old else Code.OUT_OF_ORDER
         elif outcome[1][0] == command[0] and outcome[1][3:] == command[3:]:
             self._reporter.again(p, cl_ord_id, outcome[2])
             return

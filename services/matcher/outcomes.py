@@ -38,11 +38,17 @@ def _id(outcome: Outcome) -> int:
     return outcome[0]
 
 
+def _id_of(command: Command) -> int:
+    cl_ord_id: int = command[3]
+    return cl_ord_id
+
+
 class Outcomes:
     """The outcomes of one account, cl_ord_id ascending: of the blocks before, and of this one."""
 
     __slots__ = (
-        "_account", "_answers", "_blocks", "_first", "_kept", "_last", "_requests", "_taken",
+        "_account", "_answers", "_blocks", "_first", "_kept", "_last", "_requests", "_sought",
+        "_sought_first", "_taken",
     )  # fmt: skip
 
     def __init__(self, account: int) -> None:
@@ -55,6 +61,8 @@ class Outcomes:
         self._last = 0
         self._requests: list[Command] = []  # of this block, those that no report says
         self._answers: list[int] = []  # of each of them, which of the block's reports answered it
+        self._sought: list[Outcome] = []  # of a block before, while repeats of its requests come
+        self._sought_first = 0  # that block's first cl_ord_id; 0: of none
 
     def took(self, cl_ord_id: int, command: Command | None, answer: int) -> None:
         """A request was executed; command is None when the report that answered it says all."""
@@ -68,6 +76,9 @@ class Outcomes:
 
     def seal(self, reports: Sequence[Report], data: bytes) -> None:
         """This block has ended: what it told the account, and the same encoded."""
+        if self._sought_first:
+            self._sought_first = 0
+            self._sought = []
         count = self._taken
         if count == 0:
             return
@@ -86,20 +97,38 @@ class Outcomes:
         while self._kept - self._blocks[0][2] >= OUTCOMES_KEPT:
             self._kept -= self._blocks.popleft()[2]
 
-    def find(self, cl_ord_id: int, reports: Sequence[Report]) -> tuple[int, Outcome | None]:
-        """How many outcomes are of higher ids, and the outcome of this one when it is kept.
+    def find(self, cl_ord_id: int, reports: Sequence[Report]) -> tuple[Outcome | None, bool]:
+        """The outcome of this id when it is kept, and else whether it is too old for that: of so
+        many higher ones outcomes are kept.
 
         reports: those of this block so far."""
         newer = self._taken
         if newer and cl_ord_id >= self._first:
-            return _find(self._of_block(reports), cl_ord_id, 0)
+            if newer > OUTCOMES_KEPT:
+                return _find(self._of_block(reports), cl_ord_id, 0)
+            return self._in_block(cl_ord_id, reports), False
         for first, last, count, kept, data in reversed(self._blocks):
             if last < cl_ord_id:
                 break
             if first <= cl_ord_id:
-                return _find(self._of_sealed(first, kept, data), cl_ord_id, newer)
+                if self._sought_first != first:
+                    self._sought = self._of_sealed(first, kept, data)
+                    self._sought_first = first
+                return _find(self._sought, cl_ord_id, newer)
             newer += count
-        return newer, None
+        return None, newer >= OUTCOMES_KEPT
+
+    def _in_block(self, cl_ord_id: int, reports: Sequence[Report]) -> Outcome | None:
+        """As in _of_block, of one request: repeats may be many, each in a block of many."""
+        at = bisect_left(self._requests, cl_ord_id, key=_id_of)
+        if at < len(self._requests) and self._requests[at][3] == cl_ord_id:
+            return cl_ord_id, self._requests[at], reports[self._answers[at]]
+        for report in reversed(reports):
+            if report[0] == "8" and report[5] == cl_ord_id:
+                command = said(self._account, report)
+                if command is not None:
+                    return cl_ord_id, command, report
+        return None
 
     def _of_block(self, reports: Sequence[Report]) -> list[Outcome]:
         requests, answers = self._requests, self._answers
@@ -139,10 +168,10 @@ def _outcomes(
     return sorted(found.values(), key=_id)
 
 
-def _find(outcomes: list[Outcome], cl_ord_id: int, newer: int) -> tuple[int, Outcome | None]:
+def _find(outcomes: list[Outcome], cl_ord_id: int, newer: int) -> tuple[Outcome | None, bool]:
+    """Among a block's; newer: how many there are in the blocks after it."""
     at = bisect_left(outcomes, cl_ord_id, key=_id)
-    outcome = outcomes[at] if at < len(outcomes) else None
-    if outcome is None or outcome[0] != cl_ord_id:
-        return newer + len(outcomes) - at, None
-    newer += len(outcomes) - at - 1
-    return newer, outcome if newer < OUTCOMES_KEPT else None
+    found = at < len(outcomes) and outcomes[at][0] == cl_ord_id
+    if newer + len(outcomes) - at - found >= OUTCOMES_KEPT:
+        return None, True
+    return outcomes[at] if found else None, False

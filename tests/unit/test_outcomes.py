@@ -47,12 +47,24 @@ def test_the_last_are_found_and_the_others_are_too_old_or_never_were(seed: int) 
     assert list(outcomes) == list(by_id.values())
     ids = [outcome[0] for outcome in told]
     for cl_ord_id in range(ids[-1] + 1):
-        newer, found = outcomes.find(cl_ord_id, [])
-        higher = sum(i > cl_ord_id for i in ids)
-        assert found == by_id.get(cl_ord_id), cl_ord_id
-        assert (newer >= OUTCOMES_KEPT) == (higher >= OUTCOMES_KEPT), cl_ord_id
-        if higher < OUTCOMES_KEPT:
-            assert newer == higher, cl_ord_id
+        too_old = sum(i > cl_ord_id for i in ids) >= OUTCOMES_KEPT
+        assert outcomes.find(cl_ord_id, []) == (by_id.get(cl_ord_id), too_old)
+
+
+@pytest.mark.parametrize("count", [7, OUTCOMES_KEPT + 50])
+def test_those_of_the_present_block_are_found_at_once(count: int) -> None:
+    outcomes = Outcomes(ACCOUNT)
+    told: dict[int, Outcome] = {}
+    reports: list[Report] = []
+    for cl_ord_id in range(2, 2 + 2 * count, 2):
+        command, report = (plain if cl_ord_id % 3 else refused)(cl_ord_id)
+        outcomes.took(cl_ord_id, None if cl_ord_id % 3 else command, len(reports))
+        reports += [report, ("r", 0, 1, cl_ord_id)]
+        told[cl_ord_id] = (cl_ord_id, command, report)
+    kept = dict([*told.items()][-OUTCOMES_KEPT:])
+    for cl_ord_id in range(2 * count + 2):
+        too_old = sum(i > cl_ord_id for i in told) >= OUTCOMES_KEPT
+        assert outcomes.find(cl_ord_id, reports) == (kept.get(cl_ord_id), too_old), cl_ord_id
 
 
 def test_what_a_block_tells_besides_is_not_kept() -> None:
