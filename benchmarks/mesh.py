@@ -28,9 +28,7 @@ UNPINNED: Final = "unpinned"
 Cell = tuple[int, int]  # clients, orders per frame
 
 
-def exchange(
-    stack: contextlib.ExitStack, durability: str, pin: bool = True
-) -> Target:
+def exchange(stack: contextlib.ExitStack, durability: str, pin: bool = True) -> Target:
     """All services, as shipped; without pin wherever the kernel puts them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     journal = {"durability": durability, "segment_mib": SEGMENT_MIB}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from rtes.common.checks import Check, HealthStatus, Result, healthy_if
-from rtes.common.config import Config
+from rtes.common.config import Config, ServiceCores
 from rtes.common.config_mesh import listener
 from rtes.common.paths import Paths
 from rtes.common.tls import DAY_S, certificate_days_left
@@ -158,10 +158,10 @@ def certificate_gauges(config: Config) -> dict[str, float]:
     return {} if days is None else {name: now_s + days * DAY_S}
 
 
-def pinning(config: Config, heard: Mapping[Key, Snapshot]) -> Result:
-    """Services of this host run on the cores that the configuration gives them, or mesh.pin."""
+def pinning(config: Config, layout: ServiceCores, heard: Mapping[Key, Snapshot]) -> Result:
+    """Services of this host run on the cores of the layout."""
     wrong = []
-    placement, layout = config.mesh.placement, layout_here(config)
+    placement = config.mesh.placement
     for (service, shard), snapshot in heard.items():
         if placement.host(service, shard) != placement.host("health"):
             continue  # there that pid is another's
@@ -177,6 +177,7 @@ def pinning(config: Config, heard: Mapping[Key, Snapshot]) -> Result:
 
 def machine_checks(config: Config, heard: Callable[[], Mapping[Key, Snapshot]]) -> list[Check]:
     """What health registers for itself. heard() are the services' last snapshots."""
+    layout = layout_here(config)  # it stays while health runs
     return [
         Check(
             "network_connectivity", lambda: network_connectivity(config), interval_s=2.0,
@@ -186,7 +187,10 @@ def machine_checks(config: Config, heard: Callable[[], Mapping[Key, Snapshot]]) 
         Check("memory", memory, interval_s=1.0, groups=("machine",), fail_after=3),
         Check("clock", ClockCheck(), interval_s=1.0, groups=("machine",), recover_after=60),
         Check("audit_log", lambda: audit_log(Paths(config).audit_file), groups=("data",)),
-        Check("pinning", lambda: pinning(config, heard()), interval_s=5.0, groups=("machine",)),
+        Check(
+            "pinning", lambda: pinning(config, layout, heard()), interval_s=5.0,
+            groups=("machine",),
+        ),
         Check(
             "certificate", lambda: certificate(config), interval_s=5.0, groups=("network",)
         ),

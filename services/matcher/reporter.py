@@ -90,7 +90,7 @@ class Reporter:
         )  # fmt: skip
         p.reports.append(report)
         if exec_type == NEW:
-            signed: Any = order.order_qty if order.side == BUY else -order.leaves
+            signed: Any = order.order_qty if order.side == BUY else -order.order_qty
             told = p.moves
             told += (_OPENED, order.cl_ord_id, order.symbol, signed, order.price)
         if self.events is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rtes.common.checks import HealthStatus
 from rtes.common.config import Config, load
+from rtes.common.topology import layout_here
 from rtes.control import certs
 from rtes.services.health import machine
 from rtes.services.health.core import Snapshot
@@ -125,7 +126,8 @@ def test_pinning_compares_with_the_configuration(tmp_path: Path) -> None:
     cores = sorted(os.sched_getaffinity(0))
     heard = {("risk", 0): snapshot("risk")}
     for wanted, status in ((cores, H), ([], H), ([max(cores) + 1], U)):
-        result = machine.pinning(config(tmp_path, cores={"risk": wanted}), heard)
+        configured = config(tmp_path, cores={"risk": wanted})
+        result = machine.pinning(configured, layout_here(configured), heard)
         assert result.status is status
 
 

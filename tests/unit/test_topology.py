@@ -18,7 +18,7 @@ def config(**sections: Any) -> Config:
 
 def machine(*siblings: list[int]) -> list[Core]:
     """Core N shares its physical core with siblings[N]."""
-    return [Core(n, 0, min(n, *own, n), own) for n, own in enumerate(siblings)]
+    return [Core(n, 0, min([n, *own]), own) for n, own in enumerate(siblings)]
 
 
 def cores(gateway: int, risk: int, matcher: int) -> ServiceCores:
