@@ -10,6 +10,7 @@ from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 from tests.unit.enginedesk import ANN, BOB, Desk
 
 HALT = int(PartyAction.HALT_TRADING)
+SUSPEND = int(PartyAction.SUSPEND)
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ PLAIN = ("D", ANN, 1, 10, "AAPL", "2", 5, "2", 101)
         ("H", ANN, 1, 10, "AAPL", 5),
         ("AF", ANN, 1, 10, ""),
         ("DH", ANN, 1, 10, HALT, "ANN", "", 0, ANN),
+        ("DH", ANN, 1, 10, SUSPEND, "BOB", "", 0, BOB),
     ],
 )
 def test_a_repeat_gets_the_answer_again_and_is_not_executed(desk: Desk, request_: Command) -> None:
@@ -60,6 +62,16 @@ def test_a_repeat_is_the_same_bytes(desk: Desk) -> None:
     first = desk.chunks[0][4]
     desk.send(order(10))
     assert desk.chunks[0][4] == first
+
+
+def test_a_repeat_of_a_refused_order_is_refused_again(desk: Desk) -> None:
+    desk.send(order(10), (0, int(Code.CREDIT), 10, 11))
+    first = desk.chunks[0][4]
+    refused = desk.only(ANN)
+    assert (refused.reject_code, refused.limit, refused.value) == (Code.CREDIT, 10, 11)
+    desk.send(order(10))  # risk would approve it now
+    assert desk.chunks[0][4] == first
+    assert desk.open(ANN) == []
 
 
 def test_another_request_under_a_used_id_is_refused(desk: Desk) -> None:
@@ -151,7 +163,12 @@ def test_what_an_older_session_sent_is_as_if_it_had_never_been_sent(desk: Desk) 
 
 
 def test_ids_of_accounts_are_their_own(desk: Desk) -> None:
-    desk.send(order(10, account=ANN))
-    desk.send(order(10, account=BOB))
-    assert desk.only(BOB).exec_type is ExecType.NEW
-    assert desk.depth("1") == [(99, 10, 2)]
+    """Ancestor fault 17: order ids collided across clients."""
+    order_ids = set()
+    for account in (ANN, BOB):
+        desk.send(order(10, account=account))
+        assert desk.only(account).exec_type is ExecType.NEW
+        order_ids.add(desk.only(account).order_id)
+    assert len(order_ids) == 2
+    desk.send(("F", ANN, 0, 11, "AAPL", 10))
+    assert (desk.open(ANN), desk.open(BOB)) == ([], [10])

@@ -1,9 +1,9 @@
-"""The engine between participants and operators: ids, repeats, kill switch, sessions, leaks."""
+"""The engine between participants and operators: refusals, kill switch, sessions, leaks."""
 
 from typing import Any
 
 import pytest
-from rtes.common.records import Command, encode
+from rtes.common.records import Command
 from rtes.common.refusals import Code
 from rtes.services.matcher.outcomes import OUTCOMES_KEPT
 
@@ -18,79 +18,11 @@ def x() -> Exchange:
     return Exchange()
 
 
-def order(account: int, cl_ord_id: int, qty: int = 5, symbol: str = "AAPL") -> Command:
-    return ("D", account, 0, cl_ord_id, symbol, "1", qty, "2", 100, "1", 0, "", 0, 0, 0, 0, 1)
+def order(account: int, cl_ord_id: int, symbol: str = "AAPL") -> Command:
+    return ("D", account, 0, cl_ord_id, symbol, "1", 5, "2", 100, "1", 0, "", 0, 0, 0, 0, 1)
 
 
-# ---------------------------------------------------------------- ids and repeats
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        order(ALICE, 3),
-        ("F", ALICE, 0, 3, "AAPL", 1),
-        ("G", ALICE, 0, 3, "AAPL", 1, 4, 100, 0),
-        ("q", ALICE, 0, 3, "7", "", ""),
-        ("H", ALICE, 0, 3, "AAPL", 1),
-        ("AF", ALICE, 0, 3, ""),
-        ("DH", ALICE, 0, 3, SUSPEND, "BOB", "", 0, BOB),
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_repeat_gets_the_same_answer_and_does_nothing(x: Exchange, command: Command) -> None:
-    x.apply(order(ALICE, 1))
-    x.apply(order(ALICE, 2))
-    reports = x.apply(command)
-    answer = reports[-1 if command[0] in ("q", "AF", "DH") else 0]
-    kept = x.queue("1"), x.engine.participants[ALICE].next_seq_num
-    again = x.apply((*command[:2], 12_345, *command[3:]))  # by another gateway, later
-    assert encode(again) == encode([answer])
-    assert (x.queue("1"), x.engine.participants[ALICE].next_seq_num) == kept
-    assert x.chunks[0][2:4] == (0, 1)  # no new report, one answer
-
-
-def test_a_repeat_of_a_refused_order_is_refused_again(x: Exchange) -> None:
-    refused = x.apply(order(ALICE, 1), (0, int(Code.CREDIT), 10, 11))
-    assert refused[0][22:25] == (Code.CREDIT, 10, 11)
-    assert x.apply(order(ALICE, 1)) == refused  # though risk would now approve it
-    assert x.queue("1") == []
-
-
-def test_an_id_is_good_for_one_request(x: Exchange) -> None:
-    x.apply(order(ALICE, 1))
-    assert x.apply(order(ALICE, 1, qty=6))[0][22] == Code.ID_REUSED
-    assert told(x.apply(("F", ALICE, 0, 1, "AAPL", 1))[0]) == ("9", 1, Code.ID_REUSED)
-    x.apply(("H", ALICE, 0, 2, "AAPL", 1))
-    assert told(x.apply(("F", ALICE, 0, 2, "AAPL", 1))[0]) == ("9", 2, Code.ID_REUSED)
-    assert x.queue("1") == [(ALICE, 1, 5, 5)]
-
-
-def test_ids_increase(x: Exchange) -> None:
-    x.apply(order(ALICE, 10))
-    x.apply(order(ALICE, 20))
-    for skipped in (15, 5):
-        report = x.apply(order(ALICE, skipped))[0]
-        assert report[22:25] == (Code.OUT_OF_ORDER, 20, skipped)
-    assert len(x.queue("1")) == 2
-
-
-def test_ids_are_remembered_for_so_long(x: Exchange) -> None:
-    for cl_ord_id in range(1, OUTCOMES_KEPT + 2):
-        x.apply(order(ALICE, cl_ord_id))
-    assert x.apply(order(ALICE, 1))[0][22] == Code.ID_TOO_OLD
-    assert x.apply(order(ALICE, 2))[0][3] == "0"  # the first outcome again
-    assert len(x.queue("1")) == OUTCOMES_KEPT + 1
-
-
-def test_accounts_may_use_the_same_ids(x: Exchange) -> None:
-    """Ancestor fault 17: order ids collided across clients."""
-    for account in (ALICE, BOB):
-        assert x.apply(order(account, 1))[0][3] == "0"
-    x.apply(("F", ALICE, 0, 2, "AAPL", 1))
-    assert x.queue("1") == [(BOB, 1, 5, 5)]
-    order_ids = {x.apply(order(a, n))[0][6] for a in (ALICE, BOB) for n in (3, 4)}
-    assert len(order_ids) == 4
+# ---------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize("code", [Code.UNKNOWN_SYMBOL, Code.ORDER_SIZE, Code.PRICE_BAND])
