@@ -61,15 +61,19 @@ def drive(
         )
         for together in ([specs] if per_s else [[spec] for spec in specs])
     ]
-    for process in started:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{target.name}: a client could not begin")
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    found = [json.loads(p.communicate(timeout=seconds + 60)[0]) for p in started]
+    with contextlib.ExitStack() as stack:
+        for process in started:
+            stack.enter_context(process)
+            stack.callback(process.kill)  # one that waits for a word that never comes
+        for process in started:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise SystemExit(f"{target.name}: a client could not begin")
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = [json.loads(p.communicate(timeout=seconds + 60)[0]) for p in started]
     return [result for results in found for result in results]
 
 

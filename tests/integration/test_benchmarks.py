@@ -11,6 +11,7 @@ import psutil
 import pytest
 from rtes.benchmarks.driver import Target, alone, drive
 from rtes.benchmarks.mesh import exchange
+from rtes.benchmarks.null_mesh import NullMesh
 
 from tests.meshes import wait_for
 
@@ -99,6 +100,15 @@ def test_clients_of_one_process_keep_their_pace_while_another_exchange_stands_st
     counted = per_client // 2  # the first half second warms up
     assert [len(result["total_us"]) for result in results] == [counted] * clients
     assert [result["unanswered"] for result in results] == [0] * clients
+
+
+def test_a_client_that_cannot_begin_leaves_no_other_behind(tmp_path: Path) -> None:
+    null = NullMesh(tmp_path)  # nobody answers there, nor is asked
+    keys = [str(null.key_file), str(tmp_path / "none.json")]
+    with pytest.raises(SystemExit, match="nobody: a client could not begin"):
+        drive(Target("nobody", null.endpoint, keys, {}, []), 2, 1, 1.0, 1)
+    left = [p for p in psutil.Process().children() if "rtes.benchmarks.load" in p.cmdline()]
+    assert left == []
 
 
 def stopped(target: Target) -> set[str]:
