@@ -83,7 +83,7 @@ def main(messages: int, flows: tuple[str, ...], repetitions: int, seed: int, as_
     def run(cell: tuple[str, int], r: int) -> dict[str, float]:
         return measure(*cell, messages, seed + r)
 
-    found = interleaved(cells, repetitions, run, quiet=as_json)
+    found = interleaved(cells, repetitions, run)
     table = Table("flow", "one at a time, msgs/s", f"batches of {BATCH}, msgs/s", "open at the end")
     by_flow: dict[str, dict[str, float]] = {}
     for name in flows or SHAPES:

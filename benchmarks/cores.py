@@ -264,7 +264,7 @@ def count(requests: int, sizes: Sequence[int], seed: int, as_json: bool) -> None
     def run(cell: tuple[int, str], _r: int) -> int:
         return round(instructions.count(cell[1], cell[0], requests, seed))
 
-    found = interleaved(runs, 1, run, quiet=as_json)
+    found = interleaved(runs, 1, run)
     table = Table("orders a frame", *CORES, "sum", title="instructions per order")
     cells = []
     for per_frame in sizes:
@@ -283,7 +283,7 @@ def spend_time(
     def run(per_frame: int, r: int) -> dict[str, float]:
         return measure(per_frame, requests, seed + r)
 
-    found = interleaved(sizes, repetitions, run, quiet=as_json)
+    found = interleaved(sizes, repetitions, run)
     table = Table("orders a frame", *CORES, "sum", title="CPU us per order")
     cells = []
     for per_frame in sizes:

@@ -11,24 +11,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rtes.client.testing import Mesh
+from rtes.common.config import Config
+from rtes.common.refdata import load_instruments
+from rtes.control.setup import DEMO_COUNT
+
 TICK_US: Final = 10_000
 AHEAD_PER_S: Final = 150_000  # requests that a flooding client has ready
 IDLE_S: Final = 0.25  # what is idle is so for as long as this
 IDLE_SHARE: Final = 0.1  # of a core, all processes of a target together
 SETTLED_AFTER_S: Final = 60.0  # at most
+PARTICIPANTS: Final = [f"DEMO{i + 1}" for i in range(DEMO_COUNT)]
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
     """Something to load. keys: of one account each; symbols with the price around which to trade,
-    none for the null mesh; market_data: where subscribers connect."""
+    none for the null mesh; config: of an exchange."""
 
     name: str
     endpoint: str
     keys: list[str]
     processes: dict[str, subprocess.Popen[bytes]]
     symbols: list[tuple[str, int]]
-    market_data: str = ""
+    config: Config | None = None
+
+
+def target_of(name: str, mesh: Mesh) -> Target:
+    """An exchange, with the accounts that every exchange is set up with."""
+    instruments = load_instruments(mesh.config.exchange.instruments).instruments
+    return Target(
+        name,
+        mesh.config.exchange.orders_endpoint,
+        [str(mesh.paths.key_file(account)) for account in PARTICIPANTS],
+        mesh.processes,
+        [(i.symbol, i.reference_price) for i in instruments if i.min_price_increment == 1],
+        mesh.config,
+    )
 
 
 def drive(

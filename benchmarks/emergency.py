@@ -131,7 +131,7 @@ def main(traders: int, repetitions: int, as_json: bool) -> None:
     where = environment()
     with tempfile.TemporaryDirectory() as directory, Mesh(Path(directory)) as mesh:
         found = interleaved(
-            WAYS, repetitions, lambda how, _: one_run(mesh, how, traders), as_json
+            WAYS, repetitions, lambda how, _: one_run(mesh, how, traders)
         )
     rows = {how: summary(runs) for how, runs in found.items()}
     names = (name.replace("_", " ") for name in rows[SENT])

@@ -17,14 +17,22 @@ from typing import Any, Final
 
 import click
 from rich.table import Table
-from rtes.benchmarks.driver import Target, cpu_us, drive, percentiles, settle
+from rtes.benchmarks.driver import (
+    PARTICIPANTS,
+    Target,
+    cpu_us,
+    drive,
+    percentiles,
+    settle,
+    target_of,
+)
 from rtes.benchmarks.harness import environment, interleaved, median, show
 from rtes.client.testing import Mesh
 from rtes.common.refdata import load_instruments
 
 PERCENTILES: Final = ("p50", "p99", "p999")
 SERVICES: Final = ("matcher", "archive", "risk", "gateway", "marketdata")
-CLIENTS: Final = 4
+CLIENTS: Final = len(PARTICIPANTS)
 QUIET, ALLOWED, FLOODED = "quiet", "one more, at its limit", "flooded"
 CELLS: Final = (QUIET, ALLOWED, FLOODED)
 ALLOWED_SHARE: Final = 0.95  # of the limit, so that it is not hit by chance
@@ -79,7 +87,7 @@ def one_run(
 
 def measure(
     limit_per_s: int, flood_per_s: float, per_frame: int, per_s: float, seconds: float,
-    repetitions: int, quiet: bool,
+    repetitions: int,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """Runs by cell."""
     session = {"messages_per_s_max": limit_per_s}
@@ -87,15 +95,7 @@ def measure(
         tempfile.TemporaryDirectory() as directory,
         Mesh(Path(directory), SERVICES, session=session) as mesh,
     ):
-        instruments = load_instruments(mesh.config.exchange.instruments).instruments
-        target = Target(
-            "exchange",
-            mesh.config.exchange.orders_endpoint,
-            [str(mesh.paths.key_file(f"DEMO{i + 1}")) for i in range(CLIENTS)],
-            mesh.processes,
-            [(i.symbol, i.reference_price) for i in instruments if i.min_price_increment == 1],
-        )
-
+        target = target_of("exchange", mesh)
         rates = {FLOODED: flood_per_s, ALLOWED: limit_per_s * ALLOWED_SHARE}
 
         def run(cell: str, r: int) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def measure(
             settle([target])
             return one_run(target, flood, per_s, seconds, r)
 
-        return interleaved(CELLS, repetitions, run, quiet)
+        return interleaved(CELLS, repetitions, run)
 
 
 def summary(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def main(
         seconds, repetitions = min(seconds, 2.0), min(repetitions, 3)
     where = environment()
     found = measure(
-        limit_per_s, flood_per_s, flood_per_frame, orders_per_s, seconds, repetitions, as_json
+        limit_per_s, flood_per_s, flood_per_frame, orders_per_s, seconds, repetitions
     )
     result = summary(found) | {
         "limit_per_s": limit_per_s, "flood_per_frame": flood_per_frame,

@@ -20,10 +20,8 @@ from types import TracebackType
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
-from rtes.benchmarks.harness import environment, show
+from rtes.benchmarks.harness import environment, show, tracked
 from rtes.client.testing import HEALTH, Mesh
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -99,13 +97,13 @@ def memory_mb(pid: int) -> dict[str, float]:
     return {name: kib[field] * 1.024e-3 for name, field in names.items()}
 
 
-def measure(exchange: Exchange, seconds: float, quiet: bool) -> list[dict[str, Any]]:
+def measure(exchange: Exchange, seconds: float) -> list[dict[str, Any]]:
     """One row a process. Raises when one of them was restarted meanwhile."""
     time.sleep(SETTLE_S)
     processes = exchange.processes()
     memory = {name: memory_mb(pid) for name, pid in processes.items()}
     before, began = {name: cpu_s(pid) for name, pid in processes.items()}, time.monotonic()
-    for _ in track(range(10), "idle", disable=quiet, console=Console(stderr=True)):
+    for _ in tracked(range(10), "idle"):
         time.sleep(seconds / 10)
     passed = time.monotonic() - began
     changed = dict(processes.items() ^ exchange.processes().items())
@@ -125,7 +123,7 @@ def main(seconds: float, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else supervisord would stay
     where = environment()
     with tempfile.TemporaryDirectory() as home, Exchange(Path(home)) as exchange:
-        rows = measure(exchange, seconds, as_json)
+        rows = measure(exchange, seconds)
     keys = ("cpu_percent", "rss_mb", "pss_mb")
     total = {key: round(sum(row[key] for row in rows), 1) for key in keys}
     table = Table("process", "CPU, %", "RSS, MB", "PSS, MB")

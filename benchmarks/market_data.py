@@ -78,7 +78,9 @@ class Subscribers:
     """So many subscribers in a process of their own. Use as a context manager."""
 
     def __init__(self, target: Target, count: int) -> None:
-        arguments = [target.market_data, target.keys[1], str(count)]
+        assert target.config is not None
+        endpoint = target.config.exchange.market_data_endpoint
+        arguments = [endpoint, target.keys[1], str(count)]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rtes.benchmarks.market_data", "--read", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -124,8 +126,8 @@ def measure(target: Target, count: int, seconds: float, rate: float, seed: int) 
     return {
         "p50_us": latency["p50_us"],
         "p99_us": latency["p99_us"],
-        "messages_per_s": sum(more) / seconds,
-        "least_per_s": min(more, default=0) / seconds,
+        "messages_per_s": sum(more) / passed,
+        "least_per_s": min(more, default=0) / passed,
         "publisher_cpu_percent": used / passed / 1e4,
     }
 
@@ -147,7 +149,7 @@ def main(
         def run(count: int, r: int) -> dict[str, float]:
             return measure(target, count, seconds, rate, r)
 
-        found = interleaved((0, *subscribers), repetitions, run, as_json)
+        found = interleaved((0, *subscribers), repetitions, run)
     rows = [
         {"subscribers": count} | {key: median(run[key] for run in runs) for key in runs[0]}
         for count, runs in found.items()

@@ -87,7 +87,7 @@ def main(requests: int, repetitions: int, as_json: bool) -> None:
     where = environment()
 
     found = interleaved(
-        (PER_BATCH,), repetitions, lambda batch, r: measure(batch, requests, r)["sum"], as_json
+        (PER_BATCH,), repetitions, lambda batch, r: measure(batch, requests, r)["sum"]
     )
     named: list[tuple[str, Core]] = list(zip(CORES, Chain(1).cores, strict=True))
     reports = {name: report_us(core) for name, core in named}

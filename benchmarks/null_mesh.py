@@ -123,6 +123,8 @@ def main() -> None:
     if sys.argv[1:2] == ["--role"]:
         process.die_with_parent()
         process.pin(getattr(layout_here(load("dev", {})), sys.argv[2]), "mesh.pin")
+        if sys.argv[2] == "marketdata":
+            process.yield_to_all()  # as the exchange's
         run(sys.argv[2], json.loads(sys.argv[3]))
     else:
         from rtes.benchmarks.mesh import null_main  # noqa: PLC0415 - a cycle: mesh needs us

@@ -113,10 +113,11 @@ def tear(segment: Path) -> None:
     os.close(fd)
 
 
-def prepare(mesh: Mesh, commands: int, parts: bool, seed: int, quiet: bool) -> dict[str, Any]:
+def prepare(mesh: Mesh, commands: int, parts: bool, seed: int) -> dict[str, Any]:
     """Write the journal and the snapshot, of the engine alone or of all parts."""
     snapshot_at = commands - min(TAIL, commands // 5)
-    with Progress(disable=quiet, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(disable=not console.is_terminal, console=console) as progress:
 
         def advance(label: str, total: int) -> Callable[[int], None]:
             task = progress.add_task(label, total=total)
@@ -151,8 +152,8 @@ def main(
         directory = Path(name)
         listed = {"instruments": str(instruments_file(directory))}
         with Mesh(directory, (), journal=journal, exchange=listed) as mesh:
-            made = prepare(mesh, commands, parts, seed, as_json)
-            found = interleaved(cells, repetitions, Bench(mesh).measure, as_json)
+            made = prepare(mesh, commands, parts, seed)
+            found = interleaved(cells, repetitions, Bench(mesh).measure)
     rows = [
         {"service": c.service, "from": c.start}
         | {key: median((run[key] for run in runs), 2) for key in runs[0]}
@@ -163,6 +164,7 @@ def main(
         "from",
         "ready, s",
         "caught up, s",
+        "CPU, s",
         "memory, MiB",
         title=f"{commands:,} commands, {made['journal_mib']:,} MiB, tail {made['tail']:,}",
     )

@@ -76,7 +76,7 @@ def main(
     def run(size: Size, r: int) -> dict[str, float]:
         return measure(size, requests, seed + r)
 
-    found = interleaved(list(dict.fromkeys(wanted.values())), repetitions, run, as_json)
+    found = interleaved(list(dict.fromkeys(wanted.values())), repetitions, run)
     rows: list[dict[str, Any]] = []
     for (name, value), size in wanted.items():
         row: dict[str, Any] = {"varied": name, "size": value}

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rtes.benchmarks.driver import Target, drive, percentiles
-from rtes.benchmarks.harness import environment, show
+from rtes.benchmarks.harness import environment, show, tracked
 from rtes.benchmarks.idle import memory_mb
 from rtes.benchmarks.mesh import exchange
 
@@ -65,8 +63,7 @@ def main(minutes: float, rate: float, seed: int, as_json: bool) -> None:
     with ExitStack() as stack:
         target = exchange(stack, "never")
         looks.append(look(target))
-        console = Console(stderr=True)
-        for i in track(range(slices), "soaking", disable=as_json, console=console):
+        for i in tracked(range(slices), "soaking"):
             latencies.append(percentiles(drive(target, 1, 1, seconds, seed + i, rate)))
             looks.append(look(target))
         passed = (time.monotonic() - began) / 60

@@ -39,13 +39,29 @@ def test_every_benchmark_is_here() -> None:
     }
     here = Path(__file__).read_text()
     elsewhere = {
-        "hostile",
-        "deploy",
-        "null_mesh",
-        "mesh",  # too slow for here: they fill both cores
+        "hostile",  # too slow for here
         "figure",  # draws what others measured; tests/unit/test_benchmarks.py
     }
     assert {name for name in found - elsewhere if f'bench("{name}"' not in here} == set()
+
+
+def test_mesh() -> None:
+    result = bench("mesh", "--quick", "--vs-null", "--seconds", "1", "--repetitions", "1")
+    assert result["durability"] == "never"
+    assert (result["clients"], result["orders_per_frame"]) == (4, 16)
+    ratio = result["orders_per_s"] / result["null_orders_per_s"]
+    assert result["throughput_ratio"] == pytest.approx(ratio, abs=0.001)
+    assert 0 < result["p50_us"] <= result["p99_us"]
+    assert 0 < result["null_p50_us"] <= result["null_p99_us"]
+    own, null = result["latency"]
+    assert (own["unanswered"], null["unanswered"]) == (0, 0)
+    stages = [own[f"gateway_to_{stage}_p50_us"] for stage in ("risk", "matcher", "report")]
+    assert [0, *stages, own["p50_us"]] == sorted([0, *stages, own["p50_us"]])
+
+
+def test_null_mesh() -> None:
+    result = bench("null_mesh", "--quick", "--seconds", "1", "--repetitions", "1")
+    assert result["orders_per_s"] == result["null_orders_per_s"] > 0
 
 
 def test_book() -> None:

@@ -3,14 +3,18 @@
 import os
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
 from rtes.benchmarks import cores, instructions
+from rtes.benchmarks.driver import Target
 from rtes.benchmarks.figure import draw
 from rtes.benchmarks.flows import SHAPES, Flow
 from rtes.benchmarks.idle import cpu_s, memory_mb, program_of
+from rtes.benchmarks.mesh import CELL, NULL, compare, latency_plan
+from rtes.benchmarks.mesh import summary as mesh_summary
 from rtes.benchmarks.recovery import SNAPSHOT, WHOLE, summary, tear
 from rtes.benchmarks.scale import cells
 from rtes.benchmarks.soak import growth
@@ -64,6 +68,52 @@ def test_only_what_was_measured_is_in_the_summary() -> None:
     found = summary(rows)
     assert found["matcher_s"] == 9.0
     assert "matcher_from_snapshot_s" not in found
+
+
+def rates(target: str, *per_s: int) -> list[dict[str, Any]]:
+    """Rows of benchmarks.mesh: the cells 1 x 1 and 4 x 16."""
+    return [{"target": target, "clients": c, "orders_per_frame": f, "orders_per_s": rate}
+            for (c, f), rate in zip(((1, 1), (4, 16)), per_s, strict=True)]  # fmt: skip
+
+
+def test_ratios_are_to_the_same_cell_of_the_null_mesh_and_of_the_first() -> None:
+    rows = rates("never", 200, 400) + rates("always", 150, 300) + rates(NULL, 800, 1_000)
+    compare(rows, CELL, ("orders_per_s",))
+    of_null = [row["orders_per_s_of_null"] for row in rows]
+    of_first = [row["orders_per_s_of_first"] for row in rows]
+    assert of_null == [0.25, 0.4, 0.188, 0.3, 1, 1]
+    assert of_first == [1, 1, 0.75, 0.75, 4, 2.5]
+
+
+@pytest.mark.parametrize("vs_null", [True, False])
+def test_the_flat_object_has_all_keys_and_none_where_nothing_was_measured(vs_null: bool) -> None:
+    names = ["never", "always", NULL] if vs_null else ["never", "always"]
+    rows = [row for i, name in enumerate(names, 1) for row in rates(name, i, 100 * i)]
+    latencies = [
+        {"target": name, "load": load, "p50_us": 2.0 * i, "p99_us": 8.0 * i}
+        for load in ("1,000/s", "10,000/s")
+        for i, name in enumerate(names, 1)
+    ]
+    compare(rows, CELL, ("orders_per_s",))
+    compare(latencies, ("load",), ("p50_us", "p99_us"))
+    of_null = {
+        "null_orders_per_s": 300, "throughput_ratio": 0.333, "null_p50_us": 6.0,
+        "null_p99_us": 24.0, "p50_ratio": 0.333, "p99_ratio": 0.333,
+    }  # fmt: skip
+    assert mesh_summary(rows, latencies, "never") == {
+        "orders_per_s": 100, "p50_us": 2.0, "p99_us": 8.0, "durability": "never", "clients": 4,
+        "orders_per_frame": 16, **(of_null if vs_null else dict.fromkeys(of_null)),
+    }  # fmt: skip
+
+
+def test_the_null_mesh_has_the_loads_of_the_first_exchange() -> None:
+    targets = [Target(name, "", [], {}, []) for name in ("never", "always", NULL)]
+    rows = rates("never", 100, 400_000) + rates("always", 100, 300_000) + rates(NULL, 1, 10**6)
+    plan = latency_plan(targets, rows, quick=False)
+    found = [(target.name, load, per_s) for target, load, cell, per_s in plan if cell == (4, 16)]
+    assert found[3:6] == [("never", "50%", 2e5), ("always", "50%", 1.5e5), (NULL, "50%", 2e5)]
+    assert {load for _, load, _ in found} == {"50,000/s", "50%", "80%"}
+    assert [p[3] for p in latency_plan(targets, rows, quick=True)] == [1_000.0] * 3
 
 
 def test_this_process_is_seen_as_it_is() -> None:
