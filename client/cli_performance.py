@@ -57,7 +57,8 @@ def affinity(ctx: click.Context, setting: Setting) -> None:
 
     The exit code is 1 when a process may use other cores than its configuration says."""
     machine, cores = cores_here(), layout_here(setting.config)
-    rows = against(cores, running_here(Paths(setting.config).beats_dir))
+    spins = setting.config.mesh.busy_poll
+    rows = against(cores, running_here(Paths(setting.config).beats_dir, spins))
     wrong = [row for row in rows if row["matches"] is False]
 
     def show() -> None:
@@ -111,23 +112,18 @@ def pinned(cores: ServiceCores, core: int) -> list[str]:
     return [service for service in ServiceCores.model_fields if core in getattr(cores, service)]
 
 
-def running_here(beats_dir: Path) -> list[Running]:
-    """The processes that left a heartbeat and still live."""
+def running_here(beats_dir: Path, spins: bool = False) -> list[Running]:
+    """The processes that left a heartbeat and still live, with the cores of all their threads;
+    where they spin, of the one that does."""
     found = []
     for beat in beats(beats_dir):
         service = beat.name.rstrip("0123456789")
         if service in ServiceCores.model_fields and ours(beat.pid):
             shard = int(beat.name.removeprefix(service) or 0)
-            found.append(Running(service, shard, beat.pid, _cores_of(beat.pid)))
+            threads = [int(path.name) for path in Path(f"/proc/{beat.pid}/task").glob("*")]
+            cores = [os.sched_getaffinity(t) for t in ([beat.pid] if spins else threads)]
+            found.append(Running(service, shard, beat.pid, sorted(set().union(*cores))))
     return found
-
-
-def _cores_of(pid: int) -> list[int]:
-    """Of all threads together."""
-    cores: set[int] = set()
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
-        cores |= os.sched_getaffinity(int(thread.name))
-    return sorted(cores)
 
 
 def against(cores: ServiceCores, running: Iterable[Running]) -> list[dict[str, Any]]:

@@ -119,6 +119,13 @@ class Mesh(BaseModel):
             "none, there is one of each and all are on one host with two cores or more"
         ),
     ] = False
+    busy_poll: Annotated[
+        bool,
+        Field(
+            description="gateway, risk and matcher never sleep; needs `pin`, and six physical "
+            "cores: three for them and three for all else"
+        ),
+    ] = False
 
     @property
     def placement(self) -> Placement:

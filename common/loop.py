@@ -104,10 +104,11 @@ class Loop:
         log: Callable[[list[Event]], None] = lambda _: None,
         release: Mapping[str, str] = MappingProxyType({}),
         rest: Callable[[], Rest] | None = None,
+        spins: bool = False,
     ) -> None:
         """told gets each report to health, too; log gets what happened since the last; release
         says which version runs here, see service.release_of; rest is asked after each
-        batch of a follower."""
+        batch of a follower; spins: never sleep, see mesh.busy_poll."""
         self._core = core
         self._ports = ports
         self._clock = clock
@@ -117,6 +118,7 @@ class Loop:
         self._told_report = told
         self._log = log
         self._rest = rest
+        self._spins = spins
         self._received, self._decided, self._committed, self._half_told, self._told = (
             f"{service}.{point}" for point in FAILPOINTS
         )
@@ -145,7 +147,7 @@ class Loop:
         while not self.stopping:
             # until it is ready somebody waits for that
             idle_ms = TICK_MS if self._health_interval_ns == TICK_NS else IDLE_MS
-            self.step(0 if more else idle_ms)
+            self.step(0 if more or self._spins else idle_ms)
             if self._rest is not None:
                 seconds, more = self._rest()
                 time.sleep(seconds)

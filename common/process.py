@@ -11,12 +11,14 @@ import signal
 from collections.abc import Sequence
 from typing import Final
 
+from rtes.common.errors import OperatorError
+
 _PR_SET_PDEATHSIG: Final = 1
 _PAGE_BYTES: Final = resource.getpagesize()
 
 
-class CoreError(ValueError):
-    """The configuration names a core that this process cannot have."""
+class CoreError(OperatorError):
+    """The configuration asks for cores that this process cannot have."""
 
 
 def die_with_parent() -> None:
@@ -45,6 +47,11 @@ def pin(cores: Sequence[int], setting: str) -> None:
     check_cores(cores, setting)
     if cores:
         os.sched_setaffinity(0, cores)
+
+
+def pin_thread(cores: Sequence[int]) -> None:
+    """Run on these cores only, this thread alone; those that it makes later have them, too."""
+    os.sched_setaffinity(0, cores)
 
 
 def yield_to_all() -> None:

@@ -39,7 +39,7 @@ from rtes.common.refdata import (
 from rtes.common.secrets import read_private
 from rtes.common.snapshots import Snapshot, Snapshots
 from rtes.common.sockets import Sockets
-from rtes.common.topology import layout_here
+from rtes.common.topology import PINNED, layout_here
 from rtes.common.wiring import Wiring
 
 EXIT_CONFIG: Final = 64
@@ -102,6 +102,7 @@ class Boot:
     lock: int  # held until this process ends
     probes: ServiceProbes  # served when --probe-port is given
     wiring: Wiring  # where the sockets between services are
+    spins_on: list[int]  # the core of a loop that never sleeps; empty: it does
 
     def sockets(self, batch_bytes_max: int = sys.maxsize) -> Sockets:
         """Sockets with the channel to health."""
@@ -148,10 +149,13 @@ class Boot:
             heartbeat()
             self.live.look()
 
+        if self.spins_on:
+            process.pin_thread(self.spins_on)
         name, shard = self.service, self.shard
         return Loop(
             core, sockets, self.clock, name, shard, commit, undelivered, beat, self.probes.told,
             logs.write, release_of(self.paths.run_dir), rest,
+            spins=bool(self.spins_on),
         )  # fmt: skip
 
     def late_account(self, number: int) -> Account | None:
@@ -203,7 +207,11 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     process.die_with_parent()
     try:
         config = load(options.config)
-        process.pin(getattr(layout_here(config), service), f"cores.{service}")
+        cores = layout_here(config)
+        own_cores, spins = getattr(cores, service), config.mesh.busy_poll and service in PINNED
+        # threads have the cores of the one that makes them: those of a service that spins are to
+        # be elsewhere, so it takes its core when all are made
+        process.pin(cores.archive if spins else own_cores, f"cores.{service}")
         paths = Paths(config)
         paths.prepare()
         check_instance(config, service, options.shard)
@@ -214,7 +222,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         check_made_for(config, listed.environment, paths.accounts_file)
         accounts = [a.model_copy(update={"limits": config.limits_of(a)}) for a in listed.accounts]
         wiring = Wiring(config, service, options.shard)
-    except (OperatorError, process.CoreError, OSError, ValueError) as error:
+    except (OperatorError, OSError, ValueError) as error:
         print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
     own = paths.run_dir / "locks" / f"{service}{options.shard}"
@@ -239,7 +247,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         _serve_probes(service, config, probes, options.probe_port)
     return Boot(
         service, config, paths, shard, instruments, accounts, roster, live, limits,
-        clock, epoch, lock, probes, wiring,
+        clock, epoch, lock, probes, wiring, own_cores if spins else [],
     )  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from rtes.common.config_env import read_command_line, read_environment, shell_na
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import beats
 from rtes.common.paths import Paths
-from rtes.common.process import CoreError, check_cores
+from rtes.common.process import check_cores
 from rtes.common.tls import http_connection
+from rtes.common.topology import layout_here
 from rtes.control.files_check import check_named_files
 from rtes.control.hosts import placed_here, ports_here, prepare, programs_elsewhere
 from rtes.control.run import BOTS, CONTROL, EXIT_CONFIG
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("RTES is stopped.")
         return 0
-    except (OperatorError, CoreError, StartError, SupervisorError, OSError) as error:
+    except (OperatorError, StartError, SupervisorError, OSError) as error:
         print(f"start: {error}", file=sys.stderr)
         return 1
 
@@ -94,9 +95,10 @@ def _running_already(supervisor: Supervisor, profile: str) -> int:
 
 
 def check(config: Config) -> None:
-    """What would keep a service from starting. Raises StartError, CoreError, OperatorError."""
+    """What would keep a service from starting. Raises StartError, OperatorError."""
+    cores = layout_here(config)
     for service in ServiceCores.model_fields:
-        check_cores(getattr(config.cores, service), f"cores.{service}")
+        check_cores(getattr(cores, service), f"cores.{service}")
     check_named_files(config)
     for what, host, port in ports_here(config):
         if not is_free(host, port):

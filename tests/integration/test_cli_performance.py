@@ -46,6 +46,32 @@ def test_pinned_without_naming_cores(tmp_path: Path) -> None:
         assert cores["archive"] == sorted(os.sched_getaffinity(0))
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["-m", "rtes.services.gateway", "--config"], 64),
+        (["-c", "from rtes.client.cli import main; main()", "affinity", "--profile"], 1),
+    ],
+)
+def test_busy_polling_is_refused_without_cores_to_spare(
+    tmp_path: Path, command: list[str], code: int
+) -> None:
+    mesh = Mesh(tmp_path, (), mesh={"pin": True, "busy_poll": True})
+    mesh.close()
+    here = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(here)})
+    try:
+        done = subprocess.run(
+            [sys.executable, *command, str(mesh.config_file)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.sched_setaffinity(0, here)
+    assert done.returncode == code
+    assert "mesh.busy_poll keeps three cores busy and needs three more" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_stages_and_cores(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     with Mesh(tmp_path, MEMBERS, cores={"matcher": [core]}) as mesh:

@@ -119,22 +119,40 @@ def test_a_loop_that_takes_long_for_a_round_says_so() -> None:
     assert (last["status"], last["detail"]) == (D, "longest round 1500 ms")
 
 
+class Patient(Idle):
+    """Notes how long its loop would wait, and ends it after so many rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__()
+        self.rounds = rounds
+        self.waited: list[int] = []
+
+    def wait(self, timeout_ms: int) -> list[int]:
+        self.waited.append(timeout_ms)
+        self._loop.stopping = len(self.waited) == self.rounds
+        return []
+
+    def run(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+        """Whether it waits for a frame, round by round."""
+        monkeypatch.setattr(signal, "signal", lambda *_: None)
+        self._loop = loop
+        loop.run()
+        return [ms > 0 for ms in self.waited]
+
+
 def test_a_follower_with_more_to_do_waits_for_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    idle, waited, rests = Idle(), [], [Rest(0.0, more=True), Rest(0.0, more=True), Rest(0.0)]
+    patient, rests = Patient(4), iter((True, True, False, False))
+    loop = Loop(patient, patient, patient, "idle", rest=lambda: Rest(0.0, more=next(rests)))
+    assert patient.run(loop, monkeypatch) == [True, False, False, True]
 
-    class Patient(Idle):
-        def wait(self, timeout_ms: int) -> list[int]:
-            waited.append(timeout_ms)
-            return []
 
-    def rest() -> Rest:
-        loop.stopping = len(waited) > len(rests)
-        return rests[(len(waited) - 1) % len(rests)]
-
-    loop = Loop(idle, Patient(), idle, "idle", rest=rest)
-    loop.run()
-    assert [ms > 0 for ms in waited] == [True, False, False, True]
+def test_a_loop_that_spins_waits_for_no_frame_and_another_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for spins in (True, False):
+        patient = Patient(3)
+        loop = Loop(patient, patient, patient, "idle", spins=spins)
+        assert patient.run(loop, monkeypatch) == [not spins] * 3
 
 
 def test_a_check_that_hangs_or_raises_holds_up_no_other_and_no_poll() -> None:

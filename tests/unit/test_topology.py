@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from rtes.common.config import Config, ServiceCores
-from rtes.common.topology import Core, cores_here, layout, numbers
+from rtes.common.process import CoreError
+from rtes.common.topology import PINNED, Core, cores_here, layout, numbers
 
 NONE = ServiceCores()
 
@@ -68,6 +69,29 @@ def test_the_kernel_decides_otherwise(other: dict[str, Any]) -> None:
 def test_what_is_listed_holds() -> None:
     listed = {"archive": [1]}
     assert layout(config(cores=listed), machine([], [])) == ServiceCores(archive=[1])
+
+
+BUSY = {"mesh": {"busy_poll": True}}
+SIX_OF_TWO_THREADS = machine(*([n ^ 1] for n in range(12)))
+
+
+def test_who_never_sleeps_has_a_physical_core_and_all_else_the_others() -> None:
+    found = layout(config(**BUSY), SIX_OF_TWO_THREADS)
+    assert (found.gateway, found.risk, found.matcher) == ([0], [2], [4])
+    others = {tuple(getattr(found, s)) for s in ServiceCores.model_fields if s not in PINNED}
+    assert others == {(6, 7, 8, 9, 10, 11)}
+
+
+@pytest.mark.parametrize("here", [machine([], []), SIX_OF_TWO_THREADS[:10], machine(*[[]] * 5)])
+def test_who_never_sleeps_is_refused_where_no_cores_are_to_spare(here: list[Core]) -> None:
+    with pytest.raises(CoreError, match=r"busy_poll.* may use \d physical cores\. Set it to false"):
+        layout(config(**BUSY), here)
+
+
+@pytest.mark.parametrize("other", [{"pin": False}, {"matcher_shards": 2}, {"gateways": 2}])
+def test_who_never_sleeps_is_refused_where_cores_are_not_chosen(other: dict[str, Any]) -> None:
+    with pytest.raises(CoreError, match=r"busy_poll chooses the cores: it needs mesh\.pin"):
+        layout(config(mesh={**BUSY["mesh"], **other}), SIX_OF_TWO_THREADS)
 
 
 @pytest.mark.parametrize(
