@@ -207,11 +207,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     process.die_with_parent()
     try:
         config = load(options.config)
-        cores = layout_here(config)
-        own_cores, spins = getattr(cores, service), config.mesh.busy_poll and service in PINNED
-        # threads have the cores of the one that makes them: those of a service that spins are to
-        # be elsewhere, so it takes its core when all are made
-        process.pin(cores.archive if spins else own_cores, f"cores.{service}")
+        spins_on = _take_cores(config, service)
         paths = Paths(config)
         paths.prepare()
         check_instance(config, service, options.shard)
@@ -247,8 +243,19 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
         _serve_probes(service, config, probes, options.probe_port)
     return Boot(
         service, config, paths, shard, instruments, accounts, roster, live, limits,
-        clock, epoch, lock, probes, wiring, own_cores if spins else [],
+        clock, epoch, lock, probes, wiring, spins_on,
     )  # fmt: skip
+
+
+def _take_cores(config: Config, service: str) -> list[int]:
+    """Have this process run where it is to; the cores that its loop is to take, if that spins:
+    threads have the cores of their maker, and those of a service that spins are to be elsewhere.
+    """
+    cores = layout_here(config)
+    own: list[int] = getattr(cores, service)
+    spins = config.mesh.busy_poll and service in PINNED
+    process.pin(cores.archive if spins else own, f"cores.{service}")
+    return own if spins else []
 
 
 def check_instance(config: Config, service: str, number: int) -> None:
