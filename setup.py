@@ -43,8 +43,9 @@ def extensions():
     target = str(ROOT / "build" / "mypyc")
     found = mypycify([*options, "--ignore-missing-imports", *files], target_dir=target)
     if sys.platform == "linux":  # nothing replaces our functions at run time: calls may be inlined
-        for extension in found:
-            extension.extra_compile_args += ["-fvisibility=hidden", "-fno-semantic-interposition"]
+        inlined = ["-fvisibility=hidden", "-fno-semantic-interposition"]
+        for extension in found:  # a list for each: mypycify gives all of them the same one
+            extension.extra_compile_args = [*extension.extra_compile_args, *inlined]
     return found
 
 

@@ -33,7 +33,7 @@ class Size:
 SIZES: Final = {
     "open_orders": (1_000, 10_000, 100_000, 1_000_000),
     "symbols": (1, 10, 100, 1_000),
-    "accounts": (10, 100, 1_000, 10_000),
+    "accounts": (1, 10, 100, 1_000, 10_000),
     "sessions": (1, 10, 100, 1_000),
     "shards": (1, 2, 3, 4),
 }
@@ -46,7 +46,11 @@ def cells(largest: int) -> dict[tuple[str, int], Size]:
         for value in values:
             if value <= max(largest, values[0]):
                 size = replace(Size(), **{name: value})
-                found[name, value] = replace(size, accounts=max(size.accounts, size.sessions))
+                found[name, value] = (
+                    replace(size, accounts=max(size.accounts, value))
+                    if name == "sessions"
+                    else replace(size, sessions=min(size.sessions, size.accounts))
+                )
     return found
 
 

@@ -37,6 +37,8 @@ def test_sizes_are_varied_one_at_a_time() -> None:
     found = cells(1_000)
     assert found["symbols", 1_000].open_orders == found["open_orders", 1_000].open_orders
     assert found["sessions", 1_000].accounts == 1_000  # who trades is known
+    assert found["accounts", 1].sessions == 1
+    assert found["accounts", 1_000].sessions == found["symbols", 10].sessions == 10
     assert ("open_orders", 10_000) not in found
     assert ("open_orders", 1_000) in cells(1)  # the base is always measured
 
