@@ -139,16 +139,18 @@ class MarketDataCore:
             self._notice(notice, time_ns)
 
     def _notice(self, notice: Notice, time_ns: int) -> None:
-        """The kill switch of a symbol."""
+        """The kill switch of a symbol, or of all."""
         if notice[0] != NOTICE_PARTY:
             return
-        action, account, symbol = notice[1:4]
-        if account or symbol not in self._markets:
-            return  # an account was suspended, which is nobody else's business
-        market = self._moved[symbol] = self._markets[symbol]
+        action, account, about = notice[1:4]
+        if account:
+            return  # was suspended, which is nobody else's business
         reinstated = action == PartyAction.REINSTATE
         status = SecurityTradingStatus.READY_TO_TRADE if reinstated else SecurityTradingStatus.HALT
-        market.trading_status(status, time_ns)
+        for symbol, market in self._markets.items():
+            if about in ("", symbol):
+                self._moved[symbol] = market
+                market.trading_status(status, time_ns)
 
     def flush(self, now_ns: int) -> list[Publication]:
         """What is to be published now: one frame per topic with all its new messages."""

@@ -151,11 +151,21 @@ def test_halt_and_resumption_are_told(exchange: Exchange) -> None:
     assert told["status.AAPL"][0].security_trading_status == SecurityTradingStatus.READY_TO_TRADE
 
 
+def test_halt_and_resumption_of_all_symbols_are_told_for_each(exchange: Exchange) -> None:
+    halt, ready = SecurityTradingStatus.HALT, SecurityTradingStatus.READY_TO_TRADE
+    exchange.told(("DH", 9, 0, 1, 0, "", "AAPL", 0, 0))
+    for cl_ord_id, action, status in ((2, 2, ready), (3, 1, halt)):
+        told = exchange.told(("DH", 9, 0, cl_ord_id, action, "", "", 0, 0))
+        assert sorted(told) == ["status.AAPL", "status.MSFT"]
+        assert [told[topic][-1].security_trading_status for topic in told] == [status, status]
+
+
 def test_suspended_account_halts_no_instrument(exchange: Exchange) -> None:
     exchange.told(order(2, 1, BUY, 5, 100))
     told = exchange.told(("DH", 9, 0, 1, 1, "BOB", "AAPL", 0, 2))
     assert "status.AAPL" not in told
     assert actions(told["orders.AAPL"]) == [(DELETE, 1, 100, 0)]
+    assert exchange.told(("DH", 9, 0, 2, 0, "BOB", "", 0, 2)) == {}
 
 
 def test_diverging_block_stops_the_process(exchange: Exchange) -> None:
