@@ -256,9 +256,9 @@ class Exposure:
         self.account: int = account.id
         self.name: str = account.name
         self.operator: bool = account.role is Role.OPERATOR
-        self.limit(account.limits)
         self.markets: Mapping[str, Market] = markets
         self.positions: dict[str, Position] = {}
+        self.limit(account.limits)
         self.ledgers: dict[int, Ledger] = {}
         self.open_orders: int = 0
         self.credit_used: int = 0
@@ -291,6 +291,8 @@ class Exposure:
         self.open_orders_max: int = limits.open_orders_max
         self.position_max: int = limits.position_max
         self.credit_max: int = limits.credit_max
+        for position in self.positions.values():
+            position.band_reference = 0  # the next order finds the band anew
 
     def ledger(self, shard: int) -> Ledger:
         ledger = self.ledgers.get(shard)

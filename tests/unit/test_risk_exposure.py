@@ -5,6 +5,7 @@ from rtes.common.enums import ExecType, OrdType, PartyAction, Side
 from rtes.common.refusals import CATALOGUE, Code, explain
 
 from tests.unit.riskfloor import (
+    LIMITS,
     ME,
     NOW_NS,
     OTHER,
@@ -296,3 +297,14 @@ def test_every_refusal_of_risk_has_a_text() -> None:
     for code in list(Code)[1:]:
         assert code in CATALOGUE
         assert "unknown" not in explain(code, 1, 2)
+
+
+# ---------------------------------------------------------------- other limits
+
+
+def test_another_band_holds_from_the_next_order_on(floor: Floor) -> None:
+    assert floor.new(price=1_090) is None
+    floor.risk.limit({ME: LIMITS.model_copy(update={"band_percent": 1.0})})
+    assert floor.new(price=1_090) == (Code.PRICE_BAND, 1_010, 1_090)
+    floor.risk.limit({ME: LIMITS})
+    assert floor.new(price=1_090) is None
