@@ -59,7 +59,8 @@ def supervisor_file(config: Config, home: Path, elsewhere: Collection[str] = ())
 
 def keep_shards(config: Config) -> None:
     """Refuse a mesh that would look for a symbol's orders, or for an account's logons, in another
-    shard's journal than they are in. Raises ConfigError."""
+    shard's journal than they are in, or nowhere. What was listed once there is a journal counts as
+    traded: snapshots hold every book. Raises ConfigError."""
     paths, count = Paths(config), config.mesh.matcher_shards
     record = paths.run_dir / RECORD
     symbols = {i.symbol: i.shard for i in listed_instruments(config)}
@@ -74,13 +75,18 @@ def keep_shards(config: Config) -> None:
                 f"{paths.run_dir} has traded with mesh.matcher_shards {known['matcher_shards']}, "
                 f"and it is {count} now: set it back, or take another mesh.run_dir"
             )
+        listed = config.exchange.instruments
         for symbol, shard in known["symbols"].items():
-            if symbols.get(symbol, shard) != shard:
+            if symbol not in symbols:
+                raise ConfigError(
+                    f"{symbol} has traded in {paths.run_dir}, and {listed} has it no more: put it "
+                    f"back; rtes kill halt --symbol {symbol} ends its trading"
+                )
+            if symbols[symbol] != shard:
                 raise ConfigError(
                     f"{symbol} has traded on matcher shard {shard} and would move to "
-                    f'{symbols[symbol]}: give it "shard": {shard} in {config.exchange.instruments}'
+                    f'{symbols[symbol]}: give it "shard": {shard} in {listed}'
                 )
-        symbols = known["symbols"] | symbols
     text = json.dumps({"matcher_shards": count, "symbols": symbols}, indent=2) + "\n"
     if not record.exists() or record.read_text() != text:
         replace(record, text)

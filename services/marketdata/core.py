@@ -100,8 +100,7 @@ class MarketDataCore:
         return {"epoch": self._epoch, "markets": markets}
 
     def restore(self, saved: Mapping[str, Any], next_seq: int) -> None:
-        """Go on at next_seq; the engine has taken in its own state. Raises KeyError when a symbol
-        is not traded here any more."""
+        """Go on at next_seq; the engine has taken in its own state."""
         self._epoch = saved["epoch"]
         for symbol, market in saved["markets"].items():
             self._markets[symbol].restore(market)

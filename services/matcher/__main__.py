@@ -8,6 +8,7 @@ import faulthandler
 import sys
 
 from rtes.common import logs, service, storage
+from rtes.common.errors import OperatorError
 from rtes.common.journal import JournalCorruptError
 from rtes.common.sockets import BATCH_BYTES_MAX
 from rtes.services.matcher import shell
@@ -22,6 +23,8 @@ def main() -> int:
     service.freeze_heap()
     try:
         matcher = shell.recovered(start)
+    except OperatorError as error:
+        return _refuse(error, service.EXIT_CONFIG)
     except storage.AlreadyRunningError as error:
         return _refuse(error, storage.EXIT_ALREADY_RUNNING)
     except (JournalCorruptError, ReplayDivergedError) as error:
@@ -35,9 +38,8 @@ def main() -> int:
     sockets = start.sockets(BATCH_BYTES_MAX)
     sockets.pull(COMMANDS, *start.wiring.bound("matcher"))
     sockets.publish(FEED, *start.wiring.bound("feed"))
-    writer = matcher.writer
-    loop = start.loop(matcher.core, sockets, writer.commit)
-    writer.report = loop.report
+    loop = start.loop(matcher.core, sockets, matcher.writer.commit)
+    matcher.writer.report = loop.report
     try:
         loop.run()
     except CommandFailedError as error:

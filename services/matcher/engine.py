@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rtes.common.enums import Restatement
+from rtes.common.errors import OperatorError
 from rtes.common.records import (
     CMD_GATEWAY,
     D_EXEC_INST,
@@ -362,7 +363,12 @@ class Engine:
     def restore(self, saved: EngineState) -> None:
         """Go on where the engine that gave this state was; this one must be new.
 
-        Raises KeyError when it holds a symbol that is not traded here any more."""
+        Raises OperatorError when it holds a symbol that is not traded here any more."""
+        for book in saved.books:
+            if book.symbol not in self.books:
+                raise OperatorError(
+                    f"{book.symbol} has traded here and is not listed any more: put it back"
+                )
         participants = self.participants
         for row in saved.participants:
             participants[row.account] = restore_participant(row)

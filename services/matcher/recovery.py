@@ -33,7 +33,8 @@ def recover(core: MatcherCore, journal: Iterable[tuple[StoredBlock, bytes]]) -> 
         if not core.replay(decode_block(payload)):
             raise ReplayDivergedError(
                 f"block at seq {stored.first_seq} came out differently on replay; start the "
-                f"release that wrote this journal, or move the journal away to start empty"
+                f"release that wrote this journal, with the instruments it had, or move the "
+                f"journal away to start empty"
             )
         commands += stored.commands
     return commands

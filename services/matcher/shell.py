@@ -141,7 +141,8 @@ class Matcher(NamedTuple):
 def recovered(start: Boot) -> Matcher:
     """Take the journal and bring the state back: newest snapshot, then the blocks after it.
 
-    Raises AlreadyRunningError, JournalCorruptError, ReplayDivergedError, TooManyPoisonedError."""
+    Raises AlreadyRunningError, JournalCorruptError, ReplayDivergedError, TooManyPoisonedError, and
+    OperatorError when a symbol is not listed any more."""
     shard, config, paths = start.shard, start.config, start.paths
     directory = paths.journal_dir(shard)
     lock = storage.lock(directory)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from rtes.common.errors import OperatorError
 from rtes.common.moves import decode_moves
 from rtes.common.records import Command, decode_commands, decode_groups, decode_reports, encode
 from rtes.common.refdata import Instrument
@@ -135,3 +136,9 @@ def test_a_verdict_may_come_as_it_was_decoded() -> None:
     (chunk,) = engine.take()[0]
     (report,) = decode_reports(chunk[4])
     assert (report[3], report[22:25]) == ("8", (int(Code.CREDIT), 5, 9))
+
+
+def test_state_with_a_symbol_that_is_listed_no_more_is_refused_by_name() -> None:
+    before, after = Engine(0, INSTRUMENTS), Engine(0, INSTRUMENTS[:1])
+    with pytest.raises(OperatorError, match="MSFT has traded here"):
+        after.restore(before.state())

@@ -70,6 +70,19 @@ def test_what_has_traded_stays_on_its_shard(tmp_path: Path) -> None:
     assert record == {"matcher_shards": 2, "symbols": {"A": 0, "B": 1, "C": 0}}
 
 
+def test_what_has_traded_stays_listed(tmp_path: Path) -> None:
+    exchange = {"instruments": str(instruments(tmp_path, A=None, B=None, C=None))}
+    setup(config_of(tmp_path, exchange))
+    instruments(tmp_path, A=None, B=None)
+    setup(config_of(tmp_path, exchange))  # nothing has traded yet
+    (tmp_path / "run" / "journal" / "0").mkdir(parents=True)
+    instruments(tmp_path, A=None)
+    with pytest.raises(ConfigError, match=r"^B has traded in .*kill halt --symbol B"):
+        setup(config_of(tmp_path, exchange))
+    record = json.loads((tmp_path / "run" / RECORD).read_text())
+    assert record["symbols"] == {"A": 0, "B": 0}
+
+
 def test_a_mesh_of_a_release_without_a_record_keeps_its_count(tmp_path: Path) -> None:
     (tmp_path / "run" / "journal" / "0").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"traded with mesh.matcher_shards 1, and it is 2 now"):
