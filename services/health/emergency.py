@@ -1,8 +1,9 @@
 """The triggers of the emergency: what stops the exchange by itself. Pure.
 
 A trigger fires when it held for its whole time, once; it is armed again when it no longer holds,
-so an operator who resumes is not overruled by what they already know. A trigger that raises fires
-nothing and is an alarm: it may be blind.
+so an operator who resumes is not overruled by what they already know. When the exchange was not
+stopped it fires again after a while, and until then is an alarm. So is a trigger that raises, and
+fires nothing: it may be blind.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from rtes.common.checks import HealthStatus, Result
 MEMORY_RATIO_MAX: Final = 0.95
 ERROR_RATE_MAX: Final = 0.10
 SUSTAINED_S: Final = 30.0
+RETRY_S: Final = 10.0
+# why an attempt to stop the exchange failed, empty when it did not; None while it goes on
+Outcome = Callable[[], str | None]
 
 
 @dataclass
@@ -24,12 +28,15 @@ class _Trigger:
     since_ns: int | None = None
     fired: bool = False
     error: str = ""
+    attempt: Outcome | None = None
+    failed: str = ""  # why the last attempt did
+    again_ns: int = 0
 
 
 class EmergencyShutdown:
-    """act(reason) stops the exchange; it is called from `step`."""
+    """act(reason) begins to stop the exchange; it is called from `step`."""
 
-    def __init__(self, act: Callable[[str], None]) -> None:
+    def __init__(self, act: Callable[[str], Outcome]) -> None:
         self._act = act
         self._triggers: list[_Trigger] = []
 
@@ -39,22 +46,33 @@ class EmergencyShutdown:
         """function() says whether it holds now; it must hold for sustained_s to fire."""
         self._triggers.append(_Trigger(name, function, int(sustained_s * 1e9)))
 
-    def initiate_emergency_shutdown(self, reason: str) -> None:
+    def initiate_emergency_shutdown(self, reason: str) -> Outcome:
         """Stop the exchange now."""
-        self._act(reason)
+        return self._act(reason)
 
     def step(self, now_ns: int) -> None:
         """Look at every trigger; called about once a second."""
         for trigger in self._triggers:
+            self._look_at_attempt(trigger, now_ns)
             if self._holds(trigger):
                 trigger.since_ns = now_ns if trigger.since_ns is None else trigger.since_ns
                 held_ns = now_ns - trigger.since_ns
-                if held_ns >= trigger.sustained_ns and not trigger.fired:
+                due = held_ns >= trigger.sustained_ns and now_ns >= trigger.again_ns
+                if due and not trigger.fired:
                     trigger.fired = True
-                    held_s = held_ns / 1e9
-                    self.initiate_emergency_shutdown(f"{trigger.name} for {held_s:.0f} s")
+                    reason = f"{trigger.name} for {held_ns / 1e9:.0f} s"
+                    trigger.attempt = self.initiate_emergency_shutdown(reason)
             else:
-                trigger.since_ns, trigger.fired = None, False
+                trigger.since_ns, trigger.fired, trigger.failed = None, False, ""
+
+    @staticmethod
+    def _look_at_attempt(trigger: _Trigger, now_ns: int) -> None:
+        failed = None if trigger.attempt is None else trigger.attempt()
+        if failed is None:
+            return
+        trigger.attempt, trigger.failed = None, failed
+        if failed:
+            trigger.fired, trigger.again_ns = False, now_ns + int(RETRY_S * 1e9)
 
     @staticmethod
     def _holds(trigger: _Trigger) -> bool:
@@ -68,10 +86,11 @@ class EmergencyShutdown:
 
     def result(self) -> Result:
         """The check's result."""
-        blind = [f"{t.name} is blind: {t.error}" for t in self._triggers if t.error]
-        if blind:
-            return Result(HealthStatus.UNHEALTHY, "; ".join(blind))
-        fired = [t.name for t in self._triggers if t.fired]
+        wrong = [f"{t.name} is blind: {t.error}" for t in self._triggers if t.error]
+        wrong += [f"{t.name} did not stop trading: {t.failed}" for t in self._triggers if t.failed]
+        if wrong:
+            return Result(HealthStatus.UNHEALTHY, "; ".join(wrong))
+        fired = [f"{t.name} {'fires' if t.attempt else 'fired'}" for t in self._triggers if t.fired]
         if fired:
-            return Result(HealthStatus.DEGRADED, f"fired: {', '.join(fired)}")
+            return Result(HealthStatus.DEGRADED, "; ".join(fired))
         return Result(HealthStatus.HEALTHY, f"{len(self._triggers)} armed")

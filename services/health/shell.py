@@ -39,6 +39,7 @@ from rtes.services.health.emergency import (
     ERROR_RATE_MAX,
     MEMORY_RATIO_MAX,
     EmergencyShutdown,
+    Outcome,
 )
 from rtes.services.health.page import Page
 from rtes.services.health.sequence import SequenceContinuity
@@ -108,7 +109,6 @@ class Aggregator:
         self._gauges: dict[str, float] = {}
         self._cpu_s = 0.0
         self._second_ns = 0
-        self.stopping: subprocess.Popen[bytes] | None = None  # the emergency's own process
         self._record = Path(config.mesh.run_dir) / deployment.FILE
         for check in machine.machine_checks(config, self._heard):
             self._runner.manager.register_check(check)
@@ -150,15 +150,19 @@ class Aggregator:
         else:
             self._report = self._judge(now_ns)
 
-    def _stop_trading(self, reason: str) -> None:
+    def _stop_trading(self, reason: str) -> Outcome:
         """As an operator would, in a process of its own: nothing here waits for it."""
         logs.get().error("emergency", reason=reason)
-        self.stopping = subprocess.Popen(  # noqa: S603 - our own command
-            [
-                sys.executable, "-m", "rtes.client.cli", "emergency", "cancel-only",
-                "--reason", reason, "--profile", str(Paths(self._config).config_file),
-            ]
-        )  # fmt: skip
+        words = [
+            sys.executable, "-m", "rtes.client.cli", "emergency", "cancel-only",
+            "--reason", reason, "--profile", str(Paths(self._config).config_file),
+        ]  # fmt: skip
+        try:
+            process = subprocess.Popen(words)  # noqa: S603 - our own command
+        except OSError as error:  # as when there is no memory for one more
+            why = str(error)
+            return lambda: why
+        return lambda: _outcome(process)
 
     def _judge(self, now_ns: int) -> Report:
         own = Snapshot(
@@ -214,6 +218,12 @@ class Aggregator:
     def take_books(self, frames: list[bytes]) -> None:
         """The snapshot service's answers."""
         self._page.take(frames)
+
+
+def _outcome(process: subprocess.Popen[bytes]) -> str | None:
+    """Why it failed, empty when it did not; None while it runs."""
+    code = process.poll()
+    return f"exit code {code}" if code else None if code is None else ""
 
 
 def instance_of(config: Config, version: str, started_ns: int) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from rtes.client import Client, Rejected
 from rtes.client.testing import Mesh
-from rtes.common.clock import Clock
 from rtes.common.enums import OrdStatus
 from rtes.common.refusals import Code
 from rtes.control.audit import AuditLog
 from rtes.services.health import machine
 from rtes.services.health.shell import Aggregator
 
+from tests.aggregators import Ahead, poll_until
 from tests.meshes import connect, settle
 
 pytestmark = pytest.mark.mesh
@@ -138,21 +138,12 @@ def test_a_trigger_of_health_stops_a_real_exchange(
     mesh: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control group's memory is full for 30 s, on a clock that runs ahead."""
-
-    class Ahead(Clock):
-        ahead_ns = 0
-
-        def monotonic_ns(self) -> int:
-            return super().monotonic_ns() + self.ahead_ns
-
     monkeypatch.setattr(machine, "memory_ratio", lambda: 0.96)
     clock = Ahead()
     health = Aggregator(mesh.config, [], clock, {})
     health.poll([])
     clock.ahead_ns = 31_000_000_000
-    health.poll([])
-    assert health.stopping is not None
-    assert health.stopping.wait(60) == 0
+    poll_until(health, "emergency_triggers", "high_memory fired")
     with connect(mesh, "DEMO1") as client:
         assert refused(client)
     last = list(AuditLog(mesh.paths).records())[-1]

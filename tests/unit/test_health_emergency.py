@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from rtes.common.checks import HealthStatus
-from rtes.common.clock import Clock
 from rtes.common.config import load
 from rtes.services.health import machine
-from rtes.services.health.emergency import EmergencyShutdown
+from rtes.services.health.emergency import EmergencyShutdown, Outcome
 from rtes.services.health.shell import Aggregator
+
+from tests.aggregators import Ahead, poll_until
 
 S = 1_000_000_000
 
@@ -18,8 +19,14 @@ S = 1_000_000_000
 def emergency(
     holds: Callable[[], bool], sustained_s: float = 30
 ) -> tuple[EmergencyShutdown, list[str]]:
+    """It stops at once; the reasons it gave."""
     reasons: list[str] = []
-    made = EmergencyShutdown(reasons.append)
+
+    def act(reason: str) -> Outcome:
+        reasons.append(reason)
+        return lambda: ""
+
+    made = EmergencyShutdown(act)
     made.register_trigger("high_memory", holds, sustained_s)
     return made, reasons
 
@@ -65,6 +72,35 @@ def test_a_trigger_that_raises_is_an_alarm_and_the_others_still_work() -> None:
     assert result.detail == "high_memory is blind: ZeroDivisionError: division by zero"
 
 
+def test_what_did_not_stop_is_an_alarm_and_tried_again_after_a_while() -> None:
+    state: dict[str, str | None] = {"outcome": None}
+    reasons: list[str] = []
+
+    def act(reason: str) -> Outcome:
+        reasons.append(reason)
+        return lambda: state["outcome"]
+
+    made = EmergencyShutdown(act)
+    made.register_trigger("high_memory", lambda: True, 0)
+    for second in range(3):  # it goes on
+        made.step(second * S)
+    assert made.result() == (HealthStatus.DEGRADED, "high_memory fires")
+    state["outcome"] = "exit code 1"
+    for second in range(3, 13):
+        made.step(second * S)
+        failed = made.result()
+        assert failed.status is HealthStatus.UNHEALTHY
+        assert failed.detail == "high_memory did not stop trading: exit code 1"
+    assert len(reasons) == 1
+    made.step(13 * S)
+    assert reasons == ["high_memory for 0 s", "high_memory for 13 s"]
+    state["outcome"] = ""
+    for second in range(14, 60):
+        made.step(second * S)
+    assert len(reasons) == 2
+    assert made.result() == (HealthStatus.DEGRADED, "high_memory fired")
+
+
 def test_by_hand_it_stops_at_once() -> None:
     made, reasons = emergency(lambda: False)
     made.initiate_emergency_shutdown("Critical system error detected")
@@ -81,22 +117,10 @@ def test_health_calls_the_operators_command(
     config = load(file, {})
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setattr(machine, "memory_ratio", lambda: 0.96)
-
-    class Later(Clock):
-        offset_ns = 0
-
-        def monotonic_ns(self) -> int:
-            return super().monotonic_ns() + self.offset_ns
-
-    clock = Later()
+    clock = Ahead()
     aggregator = Aggregator(config, [], clock, {})
     aggregator.poll([])
-    assert aggregator.stopping is None
-    clock.offset_ns = 31 * S
-    aggregator.poll([])
-    stopping = aggregator.stopping
-    assert stopping is not None
-    words = list(map(str, stopping.args))
-    assert words[3:6] == ["emergency", "cancel-only", "--reason"]
-    assert words[6].startswith("high_memory for 3")
-    assert stopping.wait(60) == 1
+    clock.ahead_ns = 31 * S
+    poll_until(
+        aggregator, "emergency_triggers", "high_memory did not stop trading: exit code 1"
+    )
