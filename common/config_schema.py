@@ -27,6 +27,7 @@ PROFILES: Final = {
 LIVE: Final = (
     "security.log_level",
     "session.credit",
+    "session.heart_bt_int_max",
     "session.messages_per_s_max",
     "session.throttled_share",
 )
@@ -89,7 +90,9 @@ class Session(_Section):
         float, Field(gt=0, le=1, description="of it that `rtes emergency throttle` leaves")
     ] = 0.1
     sessions_max: Annotated[int, Field(ge=1)] = 1_024
-    heart_bt_int_max: Annotated[int, Field(ge=1, le=300, description="seconds")] = 300
+    heart_bt_int_max: Annotated[
+        int, Field(ge=30, le=300, description="seconds; 30 is what a Logon has that names none")
+    ] = 300
 
 
 class ServiceCores(_Section):

@@ -68,7 +68,8 @@ implementation against them.
    send ResendRequest with the first number missing: the same bytes come again, in order. A number
    seen before is a repetition; ignore it.
 4. Either side sends Heartbeat after `heart_bt_int` seconds of silence, and answers TestRequest
-   with a Heartbeat that echoes `test_req_id`.
+   with a Heartbeat that echoes `test_req_id`. The exchange may allow less than 300 s and refuses
+   a Logon that asks for more.
 5. Send Logout to end the session. GoAway announces that the gateway is about to stop.
 
 ## Limits

@@ -50,6 +50,7 @@ class Code(IntEnum):
     REPLACED_SESSION = 68
     READ_ONLY = 69
     BANNED = 70
+    HEART_BT_INT = 71
 
 
 class Refusal(NamedTuple):
@@ -109,6 +110,7 @@ CATALOGUE: dict[Code, Refusal] = {
         99, 55, "the exchange's disk is full: no new orders for now; cancels still work"
     ),
     Code.BANNED: Refusal(99, 0, "this key sent too much, or what cannot be read: log on later"),
+    Code.HEART_BT_INT: Refusal(99, 108, "heart_bt_int {value} exceeds the limit {limit}"),
 }
 
 

@@ -247,7 +247,7 @@ class GatewayCore(Outbox):
                 self._tell_session(session, m.Logout("goodbye"), now_ns)
                 self.close(session, "logged out")
             case m.Logon() if session.state != CLOSED:  # the answer was lost: it comes again
-                full = self._door.full(fullest(session.lanes))
+                full = self._door.unfit(message, fullest(session.lanes))
                 if full is None:
                     session.ask_turn(message, self._gateway, self._wall_ns)
                 else:

@@ -99,7 +99,7 @@ class Door:
             return Full(Code.NOT_AUTHORIZED)
         if sessions >= limits.sessions_max:
             return Full(Code.BUSY, limits.sessions_max, sessions, LOGON_RETRY_MS)
-        return self.full(held)
+        return self.unfit(message, held)
 
     def refuse(self, message: Any, key: Key, full: Full) -> m.BusinessMessageReject:
         """The refusal of a Logon."""
@@ -108,9 +108,11 @@ class Door:
         self.events.warning("session refused", **named, code=full.code.name, why=why)
         return refuse(message, *full)
 
-    def full(self, held: int) -> Full | None:
-        """Why a Logon cannot be sequenced now."""
-        window = self._limits.lane_window
+    def unfit(self, message: Any, held: int) -> Full | None:
+        """Why a Logon is not sequenced, whether or not there is a session already."""
+        longest, window = self._limits.heart_bt_int_max, self._limits.lane_window
+        if message.heart_bt_int > longest:
+            return Full(Code.HEART_BT_INT, longest, message.heart_bt_int)
         return Full(Code.BUSY, window, held, LOGON_RETRY_MS) if held >= window else None
 
     def tick(self, now_ns: int) -> None:

@@ -42,6 +42,7 @@ class GatewayLimits:
     lane_window: int = 16_384  # requests a lane may hold; beyond it clients are told BUSY
     orders_share: float = 0.9  # of the window; the rest is kept for cancels
     throttled_share: float = 0.1  # of messages_per_s_max, while the emergency throttles
+    heart_bt_int_max: int = 300  # seconds: a session that is silent ends after two intervals
 
     def __post_init__(self) -> None:
         self.orders_window = ceil(self.lane_window * self.orders_share)
@@ -51,13 +52,18 @@ class GatewayLimits:
     @classmethod
     def of(cls, session: SessionConfig) -> "GatewayLimits":
         """As configured."""
-        share = session.throttled_share
-        per_s = session.messages_per_s_max
-        return cls(session.sessions_max, session.credit, per_s, throttled_share=share)
+        return cls(
+            session.sessions_max,
+            session.credit,
+            session.messages_per_s_max,
+            throttled_share=session.throttled_share,
+            heart_bt_int_max=session.heart_bt_int_max,
+        )
 
     def reload(self, session: SessionConfig) -> None:
         """Take the live ones of the configuration; they hold from the next message on."""
         self.credit = session.credit
+        self.heart_bt_int_max = session.heart_bt_int_max
         self.throttled_share = session.throttled_share
         self._normal_per_s = session.messages_per_s_max
         self.throttle(self.throttled)

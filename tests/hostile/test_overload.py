@@ -8,6 +8,7 @@ from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.enums import MassCancelType
 from rtes.common.refusals import Code, explain
+from rtes.services.gateway.limits import GatewayLimits
 
 from tests.hostile.edge import Edge, S
 from tests.hostile.peers import PX, Peer, order, still_trades
@@ -136,6 +137,14 @@ def test_logons_cannot_fill_a_lane_either() -> None:
     assert gauges["rtes_sessions"] <= 2
     edge.go_on()
     edge.logon("BOB")
+
+
+def test_a_heartbeat_interval_that_is_too_long_opens_no_session_and_changes_none() -> None:
+    edge = Edge(GatewayLimits(64, 100, 1_000, heart_bt_int_max=60))
+    refusal = m.BusinessMessageReject("A", 0, Code.HEART_BT_INT, 60, 61)
+    assert edge.ask("ANN", m.Logon("ANN", heart_bt_int=61)) == [refusal]
+    assert isinstance(edge.ask("ANN", m.Logon("ANN", heart_bt_int=60))[0], m.LogonReply)
+    assert edge.ask("ANN", m.Logon("ANN", heart_bt_int=61)) == [refusal]
 
 
 def test_reports_are_not_read_from_disk_as_often_as_somebody_asks() -> None:

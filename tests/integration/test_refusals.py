@@ -23,6 +23,7 @@ pytestmark = pytest.mark.mesh
 PX = 58_574  # AAPL's reference price
 CREDIT = 100
 PER_S = 1_500
+HEART_BT_INT_MAX = 60
 NOT_RAISED = {
     Code.OK: "no refusal",
     Code.POISONED: "the matcher sets no order aside yet",
@@ -40,6 +41,7 @@ OTHERWISE = {
     Code.INVALID_VALUE: "test_invalid_value",
     Code.NOT_LOGGED_ON: "test_not_logged_on",
     Code.VERSION: "test_version",
+    Code.HEART_BT_INT: "test_heart_bt_int",
     Code.NOT_AUTHORIZED: "test_not_authorized",
     Code.INSTRUMENT_HALTED: "test_instrument_halted",
     Code.ACCOUNT_SUSPENDED: "test_account_suspended",
@@ -64,8 +66,10 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     mesh = Mesh(
         directory,
         exchange={"instruments": str(file)},
-        session={"credit": CREDIT, "messages_per_s_max": PER_S},
-    )
+        session={
+            "credit": CREDIT, "messages_per_s_max": PER_S, "heart_bt_int_max": HEART_BT_INT_MAX,
+        },
+    )  # fmt: skip
     limit(mesh, "BOT01", notional_max=1_000_000)
     limit(mesh, "BOT02", orders_per_s_max=2)
     limit(mesh, "BOT03", open_orders_max=1)
@@ -325,6 +329,11 @@ def test_not_logged_on(raw: Raw) -> None:
 def test_version(raw: Raw) -> None:
     reply = raw.ask(m.Logon("DEMO4", PROTOCOL_VERSION + 1))
     assert reject(reply) == (Code.VERSION, PROTOCOL_VERSION, PROTOCOL_VERSION + 1)
+
+
+def test_heart_bt_int(raw: Raw) -> None:
+    reply = raw.ask(m.Logon("DEMO4", heart_bt_int=HEART_BT_INT_MAX + 1))
+    assert reject(reply) == (Code.HEART_BT_INT, HEART_BT_INT_MAX, HEART_BT_INT_MAX + 1)
 
 
 def test_busy(raw: Raw) -> None:

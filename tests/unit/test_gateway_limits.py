@@ -27,8 +27,10 @@ def test_the_throttle_leaves_a_share_and_gives_it_back(limits: GatewayLimits) ->
 
 def test_a_reload_does_not_lift_the_throttle(limits: GatewayLimits) -> None:
     limits.throttle(True)
-    limits.reload(Session(credit=7, messages_per_s_max=1_000, throttled_share=0.5))
-    assert (limits.credit, limits.messages_per_s_max) == (7, 500)
+    limits.reload(
+        Session(credit=7, messages_per_s_max=1_000, throttled_share=0.5, heart_bt_int_max=60)
+    )
+    assert (limits.credit, limits.messages_per_s_max, limits.heart_bt_int_max) == (7, 500, 60)
     limits.throttle(False)
     assert limits.messages_per_s_max == 1_000
 
