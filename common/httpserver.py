@@ -222,9 +222,10 @@ class ServerThread:
     """The server, in a thread of its own; it ends with the process."""
 
     def __init__(self, site: Site, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Returns when it listens. Raises OSError when the address cannot be had."""
+        """Returns when it listens. Raises OSError when the address cannot be had, and whatever
+        else keeps it from listening."""
         self._listens = threading.Event()
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(site, host, port, tls)), daemon=True
         )
@@ -240,7 +241,7 @@ class ServerThread:
             async with _listening(site, host, port, tls):
                 self._listens.set()
                 await asyncio.Event().wait()
-        except OSError as error:
+        except Exception as error:  # whatever it is, the constructor waits for it
             self._error = error
             self._listens.set()
 

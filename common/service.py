@@ -202,7 +202,7 @@ def boot(service: str, arguments: list[str] | None = None) -> Boot:
     parser = argparse.ArgumentParser(prog=f"python -m rtes.services.{service}")
     parser.add_argument("--config", default="dev", help="profile or path of a configuration")
     parser.add_argument("--shard", type=int, default=0)
-    parser.add_argument("--probe-port", type=int, help="answer probes of this service alone here")
+    parser.add_argument("--probe-port", type=_port, help="answer probes of this service alone here")
     options = parser.parse_args(arguments)
     process.die_with_parent()
     try:
@@ -277,6 +277,14 @@ def _deployment(run_dir: Path) -> dict[str, str]:
         return {"deployment": f"{record['version']}@{record['started']:.0f}"}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _port(text: str) -> int:
+    """Of an argument; argparse tells what is wrong with it."""
+    number = int(text)
+    if not 0 < number < 65_536:
+        raise argparse.ArgumentTypeError(f"{number} is no port: 1 to 65535")
+    return number
 
 
 def _serve_probes(service: str, config: Config, probes: ServiceProbes, port: int) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from rtes.common import httpserver as http
-from rtes.common.httpserver import Request, Response, Server, Site
+from rtes.common.httpserver import Request, Response, Server, ServerThread, Site
+from rtes.common.service import boot
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 OK = b"GET /ready HTTP/1.1\r\n\r\n"
@@ -132,3 +133,17 @@ def test_streams_are_few_and_send_events(monkeypatch: pytest.MonkeyPatch) -> Non
                 await asyncio.sleep(0.01)
 
     over_http(scenario)
+
+
+def test_a_server_that_cannot_listen_says_why() -> None:
+    with pytest.raises(OverflowError, match="0-65535"):
+        ServerThread(Site(echo, {}), "127.0.0.1", 70_000, None)
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1"])
+def test_a_probe_port_that_is_none_is_refused(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        boot("risk", ["--probe-port", port])
+    assert f"{port} is no port: 1 to 65535" in capsys.readouterr().err
