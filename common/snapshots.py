@@ -85,7 +85,10 @@ class Snapshots:
             body = encode((point.seq, point.crc, time_ns, state))
             write_whole(building / part, _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body)
             failpoint.at("snapshot.part")
-        building.rename(self.directory / f"{point.seq:020d}")
+        made = self.directory / f"{point.seq:020d}"
+        if made.exists():  # and could not be read: until the rename an older one counts
+            shutil.rmtree(made)
+        building.rename(made)
         sync_directory(self.directory)
         failpoint.at("snapshot.written")
         for seq in self.seqs()[:-KEPT]:
