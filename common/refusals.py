@@ -51,6 +51,7 @@ class Code(IntEnum):
     READ_ONLY = 69
     BANNED = 70
     HEART_BT_INT = 71
+    UNKNOWN_APPL_ID = 72
 
 
 class Refusal(NamedTuple):
@@ -111,6 +112,9 @@ CATALOGUE: dict[Code, Refusal] = {
     ),
     Code.BANNED: Refusal(99, 0, "this key sent too much, or what cannot be read: log on later"),
     Code.HEART_BT_INT: Refusal(99, 108, "heart_bt_int {value} exceeds the limit {limit}"),
+    Code.UNKNOWN_APPL_ID: Refusal(
+        99, 1180, "there is no matcher shard {value}; the exchange has {limit}, counted from 0"
+    ),
 }
 
 

@@ -29,14 +29,16 @@ def number_of(account: Account | None) -> int:
 
 
 def history(
-    session: Session, message: ResendRequest, told_seq: int, now_ns: int
+    session: Session, message: ResendRequest, shards: int, told: Mapping[int, int], now_ns: int
 ) -> bytes | BusinessMessageReject:
-    """Asks the archive of a matcher shard for the account's reports up to told_seq."""
+    """Asks the archive of a matcher shard for the account's reports up to what it was told."""
     shard = message.appl_id
+    if shard >= shards:
+        return refuse(message, Code.UNKNOWN_APPL_ID, shards, shard)
     if not session.may_resend(shard, now_ns):
         return refuse(message, Code.BUSY, 1, 1, 50)
     account, begin = session.account.id, message.begin_seq_no
-    return feed.history_request(shard, account, begin, session.number, told_seq)
+    return feed.history_request(shard, account, begin, session.number, told.get(shard, 0))
 
 
 def positions(

@@ -254,10 +254,9 @@ class GatewayCore(Outbox):
                     self._tell(session.routing_id, admission.refuse(message, *full))
 
     def _history(self, session: Session, message: m.ResendRequest, now_ns: int) -> None:
-        shard = message.appl_id
-        if shard in self._matchers:
-            told_seq = self._followers.applied_in(shard) or 0
-            self._ask(session, ARCHIVE + shard, answers.history(session, message, told_seq, now_ns))
+        shards, told = len(self._matchers), self._followers.applied
+        query = answers.history(session, message, shards, told, now_ns)
+        self._ask(session, ARCHIVE + message.appl_id, query)
 
     def _positions(self, session: Session, message: m.RequestForPositions) -> None:
         account = self._find_account(message.account) if message.account else session.account

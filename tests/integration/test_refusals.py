@@ -42,6 +42,7 @@ OTHERWISE = {
     Code.NOT_LOGGED_ON: "test_not_logged_on",
     Code.VERSION: "test_version",
     Code.HEART_BT_INT: "test_heart_bt_int",
+    Code.UNKNOWN_APPL_ID: "test_unknown_appl_id",
     Code.NOT_AUTHORIZED: "test_not_authorized",
     Code.INSTRUMENT_HALTED: "test_instrument_halted",
     Code.ACCOUNT_SUSPENDED: "test_account_suspended",
@@ -334,6 +335,11 @@ def test_version(raw: Raw) -> None:
 def test_heart_bt_int(raw: Raw) -> None:
     reply = raw.ask(m.Logon("DEMO4", heart_bt_int=HEART_BT_INT_MAX + 1))
     assert reject(reply) == (Code.HEART_BT_INT, HEART_BT_INT_MAX, HEART_BT_INT_MAX + 1)
+
+
+def test_unknown_appl_id(raw: Raw) -> None:
+    raw.logon()
+    assert reject(raw.ask(m.ResendRequest(1, appl_id=7))) == (Code.UNKNOWN_APPL_ID, 1, 7)
 
 
 def test_busy(raw: Raw) -> None:
