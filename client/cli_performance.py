@@ -26,7 +26,6 @@ from rtes.common.heartbeat import beats
 from rtes.common.paths import Paths
 from rtes.common.tls import http_connection
 from rtes.common.topology import cores_here, layout_here
-from rtes.control.watchdog import ours
 
 TIMEOUT_S: Final = 5.0
 REFRESH_S: Final = 1.0
@@ -118,7 +117,7 @@ def running_here(beats_dir: Path, spins: bool = False) -> list[Running]:
     found = []
     for beat in beats(beats_dir):
         service = beat.name.rstrip("0123456789")
-        if service in ServiceCores.model_fields and ours(beat.pid):
+        if service in ServiceCores.model_fields:
             shard = int(beat.name.removeprefix(service) or 0)
             threads = [int(path.name) for path in Path(f"/proc/{beat.pid}/task").glob("*")]
             cores = [os.sched_getaffinity(t) for t in ([beat.pid] if spins else threads)]

@@ -1,4 +1,5 @@
-"""A sign of life in a file, for the watchdog: pid, monotonic time of the beat, how long it counts.
+"""A sign of life in a file, for the watchdog: pid, when that process started, monotonic time of the
+beat, how long it counts.
 
 A process that was stopped or hangs does not exit, so supervisord would leave it; its file tells.
 """
@@ -28,17 +29,29 @@ class Heartbeat:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._counts_ns = int(counts_s * 1e9)
+        self._pid = os.getpid()
+        self._started = _started(self._pid)
         self()
 
     def __call__(self) -> None:
-        text = b"%010d %020d %015d\n" % (os.getpid(), time.monotonic_ns(), self._counts_ns)
-        os.pwrite(self._fd, text, 0)
+        times = self._started, time.monotonic_ns(), self._counts_ns
+        os.pwrite(self._fd, b"%010d %020d %020d %015d\n" % (self._pid, *times), 0)
 
 
 def beats(directory: Path) -> Iterator[Beat]:
-    """Of every process that ever ran here, also of those that are gone."""
+    """Of every process that left one here and still lives."""
     for path in sorted(directory.glob("*")):
         fields = path.read_text().split()
-        if len(fields) == 3:
-            pid, at_ns, counts_ns = (int(f) for f in fields)
-            yield Beat(path.name, pid, time.monotonic_ns() - at_ns > counts_ns)
+        if len(fields) == 4:
+            pid, started, at_ns, counts_ns = (int(f) for f in fields)
+            if _started(pid) == started:  # else its number is used again
+                yield Beat(path.name, pid, time.monotonic_ns() - at_ns > counts_ns)
+
+
+def _started(pid: int) -> int:
+    """When a process did, in ticks since the machine did; -1 when it does not live."""
+    try:
+        state, *after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return -1
+    return -1 if state == "Z" else int(after[18])

@@ -21,18 +21,11 @@ from rtes.common.process import die_with_parent
 LOOK_S: Final = 1.0
 
 
-def ours(pid: int) -> bool:
-    """Is it a process of this exchange? Numbers are used again."""
-    with contextlib.suppress(OSError):
-        return b"rtes." in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
 def end_stale(directory: Path) -> list[Beat]:
     """Kill what no longer beats; returns whom."""
     ended = []
     for beat in beats(directory):
-        if beat.stale and ours(beat.pid):
+        if beat.stale:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(beat.pid, signal.SIGKILL)
                 ended.append(beat)

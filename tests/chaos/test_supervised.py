@@ -40,8 +40,8 @@ def trader(exchange: Supervised) -> Iterator[Trader]:
 def age(exchange: Supervised, service: str, seconds: float) -> None:
     """As if so much time had passed since a stopped service's last beat."""
     path = next(exchange.paths.beats_dir.glob(f"{service}*"))
-    pid, at_ns, counts_ns = path.read_text().split()
-    path.write_text(f"{pid} {int(at_ns) - int(seconds * 1e9):020d} {counts_ns}\n")
+    pid, started, at_ns, counts_ns = path.read_text().split()
+    path.write_text(f"{pid} {started} {int(at_ns) - int(seconds * 1e9):020d} {counts_ns}\n")
 
 
 def is_another(exchange: Supervised, name: str, pid: int) -> bool:
