@@ -10,17 +10,14 @@ import inspect
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from rtes.common import enums, messages
+from rtes.common import enums, marketdata, messages
 from rtes.common.refusals import CATALOGUE
 
 PAGE = "docs/protocol.md"
-MARKET_DATA = "rtes.common.marketdata"
 MAX_U63 = 2**63 - 1
 
 INTRODUCTION = f"""\
@@ -250,13 +247,10 @@ def _refusals() -> Iterator[str]:
 
 
 def _market_data() -> Iterator[str]:
-    if find_spec(MARKET_DATA) is None:
-        return
-    module = import_module(MARKET_DATA)
-    yield f"## Market data\n\n{inspect.getdoc(module)}\n"
-    for kind in vars(module).values():
+    yield f"## Market data\n\n{inspect.getdoc(marketdata)}\n"
+    for kind in vars(marketdata).values():
         is_message = inspect.isclass(kind) and issubclass(kind, msgspec.Struct)
-        if is_message and _is_of(module, kind) and kind.__struct_config__.tag:
+        if is_message and _is_of(marketdata, kind) and kind.__struct_config__.tag:
             yield _message(kind)
 
 

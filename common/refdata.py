@@ -66,9 +66,6 @@ class Instruments(_Frozen):
             raise ValueError("a symbol is listed twice")
         return self
 
-    def by_symbol(self) -> dict[str, Instrument]:
-        return {i.symbol: i for i in self.instruments}
-
 
 class Accounts(_Frozen):
     """The accounts file. environment: where its keys were made."""

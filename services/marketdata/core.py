@@ -106,7 +106,7 @@ class MarketDataCore:
             self._markets[symbol].restore(market)
         self._replica.resume(next_seq)
 
-    def handle_block(self, block: Block, _now_ns: int) -> None:
+    def handle_block(self, block: Block) -> None:
         """Take the next block of the feed. Raises InvariantError when it comes out differently."""
         if block.epoch != self._epoch:
             self._epoch = block.epoch
@@ -166,14 +166,6 @@ class MarketDataCore:
         self._outbox.append((topic, frame))
         del self._sent_ns[topic]
         self._sent_ns[topic] = now_ns
-
-    @property
-    def deadline_ns(self) -> int:
-        """When tick has something to do next."""
-        heartbeat_ns = self._silent_since_ns() + HEARTBEAT_INTERVAL_NS
-        if self._conflating:
-            return min(heartbeat_ns, self._conflated_ns + CONFLATION_INTERVAL_NS)
-        return heartbeat_ns
 
     def tick(self, now_ns: int) -> None:
         """Conflated tops and heartbeats that are due; the next flush returns them."""

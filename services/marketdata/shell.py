@@ -55,7 +55,7 @@ class MarketDataShell:
         for frame in frames:
             self._taken_bytes += len(frame)
             for block in self._followers.take(frame)[0]:
-                self._core.handle_block(block, now_ns)
+                self._core.handle_block(block)
                 if self._live:
                     self._took.observe(wall_ns - block.time_ns, block.commands)
 

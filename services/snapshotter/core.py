@@ -42,7 +42,7 @@ class Replicas:
     def execute(self, payload: bytes) -> int:
         """One block; returns the time of its last command. Raises InvariantError."""
         block = decode_block(payload)
-        self.market_data.handle_block(block, 0)  # nobody wants its messages: it counts them
+        self.market_data.handle_block(block)  # nobody wants its messages: it counts them
         self.risk.apply_block(block)
         return block.time_ns + block.commands - 1
 

@@ -149,12 +149,12 @@ def test_subscriber_that_sleeps_misses_messages_and_recovers(
         with MarketData([Source(live, requests, ["AAPL"])], ["orders", "depth"]) as feed:
             book = feed.books["AAPL"]
             now_ns = START_NS
-            core.handle_block(sequencer.block([order(1, 1, "1", 1, 1)]), now_ns)
+            core.handle_block(sequencer.block([order(1, 1, "1", 1, 1)]))
             while feed.stale:
                 publish(now_ns)
                 feed.poll(0.01)
             for n in range(2, 20_001):
-                core.handle_block(sequencer.block([order(1, n, "1", 1, n)]), now_ns)
+                core.handle_block(sequencer.block([order(1, n, "1", 1, n)]))
                 publish(now_ns)
             events: list[object] = []
             deadline = time.monotonic() + 20

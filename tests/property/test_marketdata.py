@@ -106,7 +106,7 @@ def test_lossy_subscriber_ends_with_the_matchers_book(seed: int, loss_percent: i
     for _ in range(random.randint(1, 80)):
         now_ns += random.randint(1, REQUEST_INTERVAL_NS)
         sequencer.epoch += random.random() < 0.02
-        core.handle_block(sequencer.block(flow.block()), now_ns)
+        core.handle_block(sequencer.block(flow.block()))
         core.tick(now_ns)
         subscriber.receive(core.flush(now_ns))
         subscriber.recover(core, now_ns)
@@ -131,7 +131,7 @@ def test_every_trade_is_told_once_in_order(seed: int) -> None:
     told: list[tuple[int, int, int]] = []
     for _ in range(40):
         block = sequencer.block(flow.block())
-        core.handle_block(block, START_NS)
+        core.handle_block(block)
         reported |= trades_reported(block.chunks)
         for topic, frame in core.flush(START_NS):
             if topic == b"trades.AAPL":
@@ -149,7 +149,7 @@ def test_a_publisher_that_starts_from_a_snapshot_goes_on_as_the_one_before(seed:
         sequencer.epoch += random.random() < 0.05
         block = sequencer.block(flow.block())
         for core in (first, second):
-            core.handle_block(block, START_NS)
+            core.handle_block(block)
         assert first.flush(START_NS) == second.flush(START_NS)
         if random.random() < 0.3:
             second = restarted(second, sequencer.next_seq)

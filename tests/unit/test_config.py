@@ -44,9 +44,9 @@ def test_durable_by_default_where_it_matters() -> None:
 
 
 def test_the_instruments_differ_in_tick_and_lot() -> None:
-    instruments = load_instruments(load("dev", NONE).exchange.instruments).by_symbol()
-    assert {"AAPL", "MSFT", "GOOGL", "TSLA"} <= set(instruments)
-    assert len({(i.min_price_increment, i.lot_size) for i in instruments.values()}) > 1
+    instruments = load_instruments(load("dev", NONE).exchange.instruments).instruments
+    assert {"AAPL", "MSFT", "GOOGL", "TSLA"} <= {i.symbol for i in instruments}
+    assert len({(i.min_price_increment, i.lot_size) for i in instruments}) > 1
 
 
 def test_long_environment_names_are_taken() -> None:

@@ -45,7 +45,7 @@ class Exchange:
 
     def told(self, *commands: Command) -> dict[str, list[Any]]:
         """Execute commands as one block: messages by topic."""
-        self.core.handle_block(self.sequencer.block(commands), START_NS)
+        self.core.handle_block(self.sequencer.block(commands))
         return self.published(START_NS)
 
     def published(self, now_ns: int) -> dict[str, list[Any]]:
@@ -172,7 +172,7 @@ def test_diverging_block_stops_the_process(exchange: Exchange) -> None:
     block = exchange.sequencer.block([order(1, 1, BUY, 5, 100)])
     other = exchange.sequencer.block([order(1, 2, BUY, 5, 100)])
     with pytest.raises(InvariantError, match="diverged"):
-        exchange.core.handle_block(block._replace(chunks=other.chunks), START_NS)
+        exchange.core.handle_block(block._replace(chunks=other.chunks))
 
 
 def test_missing_block_stops_the_process(exchange: Exchange) -> None:
@@ -193,11 +193,11 @@ def test_new_epoch_starts_numbers_again_with_the_book_as_it_was(exchange: Exchan
 def test_another_publisher_numbers_alike(exchange: Exchange) -> None:
     blocks = [exchange.sequencer.block([order(1, n, BUY, 5, 100 + n)]) for n in (1, 2, 3)]
     for block in blocks:
-        exchange.core.handle_block(block, START_NS)
+        exchange.core.handle_block(block)
     other = new_core()
     published = []
     for block in blocks:
-        other.handle_block(block, START_NS)
+        other.handle_block(block)
         published += [decode_batch(f) for t, f in other.flush(START_NS) if t == b"top.AAPL"]
     (together,) = [decode_batch(f) for t, f in exchange.core.flush(0) if t == b"top.AAPL"]
     assert [m for messages in published for m in messages] == together
@@ -208,7 +208,6 @@ def test_quiet_topic_says_how_far_it_is_once_a_second(exchange: Exchange) -> Non
     now_ns = START_NS + HEARTBEAT_INTERVAL_NS
     exchange.core.tick(now_ns - 1)
     assert "orders.AAPL" not in exchange.published(now_ns - 1)
-    assert exchange.core.deadline_ns == now_ns
     exchange.core.tick(now_ns)
     quiet = exchange.published(now_ns)
     assert quiet["orders.AAPL"] == [MarketDataHeartbeat(1, 1, "AAPL", Channel.ORDERS)]
@@ -229,7 +228,6 @@ def test_conflated_top_is_told_ten_times_a_second_and_repeated_when_quiet(
     exchange.core.tick(now_ns + HEARTBEAT_INTERVAL_NS)
     assert exchange.published(now_ns)["conflated.AAPL"] == [latest]
     exchange.told(order(1, 4, BUY, 5, 104))
-    assert exchange.core.deadline_ns == now_ns + CONFLATION_INTERVAL_NS
     snapshot = ask(exchange.core, MarketDataRequest("AAPL", Channel.CONFLATED))
     assert snapshot[1].bid_px == 104
 
@@ -297,16 +295,16 @@ def test_the_feed_waits_shorter_while_more_of_it_is_there() -> None:
 
 def test_a_new_publisher_offers_everything_for_a_while() -> None:
     core, sequencer = MarketDataCore(Engine(0, INSTRUMENTS), INSTRUMENTS), Sequencer()
-    core.handle_block(sequencer.block([order(1, 1, BUY, 1, 1)]), START_NS)
+    core.handle_block(sequencer.block([order(1, 1, BUY, 1, 1)]))
     assert core.flush(START_NS) == []
     core.offer(START_NS)
-    core.handle_block(sequencer.block([order(1, 2, BUY, 1, 2)]), START_NS)
+    core.handle_block(sequencer.block([order(1, 2, BUY, 1, 2)]))
     assert {t for t, _ in core.flush(START_NS)} == {b"top.AAPL", b"depth.AAPL", b"orders.AAPL"}
     again = ask(core, ApplicationMessageRequest("AAPL", Channel.TOP, 1, 2))
     assert [m.rpt_seq for m in again] == [2]
     core.tick(START_NS + OFFER_NS)
     core.flush(START_NS + OFFER_NS)
-    core.handle_block(sequencer.block([order(1, 3, BUY, 1, 3)]), START_NS)
+    core.handle_block(sequencer.block([order(1, 3, BUY, 1, 3)]))
     assert core.flush(START_NS) == []
 
 
