@@ -61,7 +61,7 @@ def mapped(path: Path) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _used(data: memoryview) -> int:
+def used(data: memoryview) -> int:
     """How many bytes there are up to the last one that is not zero."""
     zeroes, end = bytes(_CHUNK_BYTES), len(data)
     while end > 0:
@@ -230,7 +230,7 @@ class Journal:
                 f"this one has {blocks.VERSION}. Nothing was changed. Start that release, or move "
                 f"the journal and the snapshots away to start empty."
             )
-        torn = _used(data[self._offset :])
+        torn = used(data[self._offset :])
         bad = torn and blocks.valid_after(data, self._offset) is not None
         if bad or (torn and any(blocks.valid_after(mapped(p), 0) is not None for p in paths[1:])):
             raise JournalCorruptError(

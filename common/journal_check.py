@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtes.common import blocks
-from rtes.common.journal import first_seq_of, mapped, segments
+from rtes.common.journal import first_seq_of, mapped, segments, used
 
 
 class Checked(NamedTuple):
@@ -42,7 +42,7 @@ def _segment(found: Checked, path: Path) -> Checked:
     end, whole_to = 0, -1
     while True:
         found, end = _blocks(found, path, data, end)
-        torn = len(bytes(data[end:]).rstrip(b"\0"))
+        torn = used(data[end:])
         after = blocks.valid_after(data, end) if torn and not found.damage else None
         if after is None:
             break

@@ -17,7 +17,7 @@ import msgspec
 from rtes.common import failpoint
 from rtes.common.journal import Point
 from rtes.common.records import encode
-from rtes.common.storage import sync_directory, write_whole
+from rtes.common.storage import replace, sync_directory
 
 KEPT: Final = 2
 ENGINE: Final = "engine"
@@ -83,7 +83,7 @@ class Snapshots:
         building.mkdir(parents=True, mode=0o700)
         for part, state in parts.items():
             body = encode((point.seq, point.crc, time_ns, state))
-            write_whole(building / part, _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body)
+            replace(building / part, _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body)
             failpoint.at("snapshot.part")
         made = self.directory / f"{point.seq:020d}"
         if made.exists():  # and could not be read: until the rename an older one counts

@@ -1,6 +1,7 @@
 """What a directory of state needs of the file system: one owner, a count of its starts, and
 changes that are there whole or not at all, also after a power loss."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 
 EXIT_ALREADY_RUNNING: Final = 70
 EXIT_JOURNAL_CORRUPT: Final = 71
+PRIVATE: Final = 0o600
 
 
 class AlreadyRunningError(RuntimeError):
@@ -33,18 +35,27 @@ def next_epoch(directory: Path, at_least: int = 1) -> int:
     """Count one more start of the process that owns directory, durably, and return it."""
     path = directory / "epoch"
     epoch = max(at_least, int(path.read_text()) + 1 if path.exists() else 1)
-    write_whole(path, str(epoch).encode())
+    replace(path, str(epoch))
     return epoch
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file, durably: a reader finds the old content or the new, never a part."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+def replace(path: Path, content: str | bytes, mode: int = PRIVATE) -> None:
+    """Replace a file, durably: a reader finds the old content or the new, never a part, and
+    nobody else ever reads a private one. When that fails all is as it was."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        temporary.rename(path)
+    except OSError:  # as on a full disk, which is not to be kept full
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
     sync_directory(path.parent)
 
 

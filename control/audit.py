@@ -20,7 +20,8 @@ from typing import Any, Final
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.common.secrets import read_private
-from rtes.control.files import PRIVATE, locked, replace
+from rtes.common.storage import PRIVATE, replace
+from rtes.control.files import locked
 
 START: Final = "0" * 64
 KEY_ID: Final = "1"  # every record names it, so that a later key leaves old records readable

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from rtes.common.config import Config
 from rtes.common.paths import Paths
 from rtes.common.secrets import read_private
+from rtes.common.storage import replace
 from rtes.common.tls import (
     DAY_S,
     TlsError,
@@ -26,7 +27,6 @@ from rtes.common.tls import (
     read_certificate,
     subject_names,
 )
-from rtes.control.files import replace
 
 CA_DAYS: Final = 3_650
 LEAF_LIFE: Final = timedelta(days=365)

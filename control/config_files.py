@@ -12,8 +12,8 @@ from rtes.common.config import PROFILES, Config, ConfigError, checkout, leaves, 
 from rtes.common.config_env import did_you_mean
 from rtes.common.config_schema import fields, is_live, is_secret
 from rtes.common.secrets import Envelope, KeyRing, SecretError, is_envelope
+from rtes.common.storage import replace
 from rtes.control.desk import Desk, Plan
-from rtes.control.files import replace
 from rtes.control.json_text import replace_values
 
 

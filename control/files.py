@@ -1,25 +1,9 @@
-"""Writing what must be whole and private: files appear by rename, mode 0600, synced."""
+"""Who changes files that others may change at the same time."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
-
-PRIVATE: Final = 0o600
-
-
-def replace(path: Path, text: str, mode: int = PRIVATE) -> None:
-    """Give path this content, or leave it as it was. Nobody else ever reads a private one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fchmod(fd, mode)
-        os.fsync(fd)
-    temporary.replace(path)
 
 
 @contextmanager

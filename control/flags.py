@@ -19,8 +19,8 @@ from rtes.common.errors import OperatorError
 from rtes.common.flags import KNOWN, Rule, Targeting
 from rtes.common.live import read_rules
 from rtes.common.paths import Paths
+from rtes.common.storage import replace
 from rtes.control.desk import Desk, Plan
-from rtes.control.files import replace
 from rtes.control.switches import switch_flag
 
 

@@ -19,8 +19,8 @@ from rtes.common.config import Config, ConfigError, running
 from rtes.common.config_mesh import listener
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS
+from rtes.common.storage import PRIVATE
 from rtes.control.commands import profile_option
-from rtes.control.files import PRIVATE
 from rtes.control.setup import OPERATOR, SERVER, setup, write_config
 from rtes.control.shards import keep_shards, program_name
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 from rtes.common.access import check_name
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, check_kid
+from rtes.common.storage import replace
 from rtes.control import certs, config_files, flags, participants
 from rtes.control.desk import Desk, Operation, Plan
-from rtes.control.files import replace
 from rtes.control.setup import new_key, setup
 from rtes.control.switches import SWITCHES
 

@@ -16,8 +16,9 @@ from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Limits, load_accounts
 from rtes.common.secrets import read_private
+from rtes.common.storage import replace
 from rtes.control.desk import Desk, Plan
-from rtes.control.files import locked, replace
+from rtes.control.files import locked
 from rtes.control.setup import SERVER, new_key, setup, write_accounts
 
 _RESERVED: Final = (SERVER, "audit")

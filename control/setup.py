@@ -15,9 +15,10 @@ from rtes.common.enums import Role
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS
 from rtes.common.refdata import Account, Accounts, load_accounts
+from rtes.common.storage import replace
 from rtes.common.wiring import MeshKeys
 from rtes.control import certs
-from rtes.control.files import locked, replace
+from rtes.control.files import locked
 from rtes.control.shards import keep_shards
 
 SERVER: Final = "gateway"  # the key file of the exchange's own key pair

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rtes.common.config import Config, ConfigError
 from rtes.common.paths import Paths
-from rtes.control.files import replace
+from rtes.common.storage import replace
 from rtes.control.files_check import listed_instruments
 
 RECORD: Final = "shards.json"  # in run_dir

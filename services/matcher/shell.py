@@ -116,7 +116,7 @@ class Crashes:
 
     def _write(self, counts: dict[Key, tuple[int, int]]) -> None:
         rows = [[*key, count, at] for key, (count, at) in counts.items()]
-        storage.write_whole(self._directory / "crashes.json", json.dumps(rows).encode())
+        storage.replace(self._directory / "crashes.json", json.dumps(rows))
 
     def keep_aside(self, error: CommandFailedError) -> None:
         """Save a command with the traceback that it caused, for whoever is to find out why."""
@@ -124,7 +124,7 @@ class Crashes:
         text = {"command": error.command, "traceback": traceback.format_exception(error)}
         with contextlib.suppress(OSError):  # a full disk must not hide the error itself
             path = self._directory / f"{account}-{cl_ord_id}.json"
-            storage.write_whole(path, json.dumps(text, indent=1).encode())
+            storage.replace(path, json.dumps(text, indent=1))
         failpoint.at("matcher.kept_aside")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rtes.common import blocks
-from rtes.common.journal import first_seq_of, segments
+from rtes.common.journal import first_seq_of, segments, used
 
 PIECE_BYTES: Final = 2 << 20  # at twice a second: 64 MiB in 16 s
 
@@ -54,14 +54,7 @@ class Scrub:
             if end >= piece:
                 piece = end + PIECE_BYTES
                 yield
-        if next_seq == wanted_seq and not _used(data[end:]):
+        if next_seq == wanted_seq and not used(data[end:]):
             self._damage.pop(path, None)
         else:
             self._damage[path] = f"{path.name}: damaged at byte {end}, sequence number {next_seq}"
-
-
-def _used(data: memoryview) -> bool:
-    """Whether any byte is not zero."""
-    return any(
-        bytes(data[at : at + PIECE_BYTES]).strip(b"\0") for at in range(0, len(data), PIECE_BYTES)
-    )
