@@ -1,4 +1,4 @@
-"""Named points at which a test has this process killed: RTES_FAILPOINT=matcher.appended:3.
+"""Named points at which a test has this process killed: RTES_FAILPOINT=journal.appended:3.
 
 The third time that the named point is passed, the process ends as by kill -9. Unset, which is
 always outside of tests/chaos, a point costs one comparison. `docs/reliability.md` lists them.

@@ -2,7 +2,7 @@
 
 Invariants: an (account, cl_ord_id) executes at most once; a repeat gets the report that answered
 it again, byte for byte; what happens depends on nothing but the commands, their order and times.
-Replicas (market data, archive, a shadow release) run this same code on the same commands.
+Replicas (market data, the snapshotter) run this same code on the same commands.
 """
 
 from collections.abc import Callable, Sequence

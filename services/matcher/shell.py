@@ -30,8 +30,8 @@ EXIT_POISONED: Final = 72
 EXIT_DISK: Final = 74
 PREPARE_INTERVAL_NS: Final = 200_000_000
 CRASHES_MAX: Final = 2  # of one command; the next start refuses it
-POISONED_MAX: Final = 10  # in a row: then it is not the orders that are wrong
 FORGET_NS: Final = 3_600_000_000_000
+POISONED_MAX: Final = 10  # within FORGET_NS: then it is not the orders that are wrong
 SLOT_BYTES: Final = 64
 
 

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from rtes.common import loop
 from rtes.common import messages as m
+from rtes.common.config import checkout
 from rtes.common.enums import ExecType
 
 from tests.chaos import campaign
@@ -67,6 +69,15 @@ def test_every_failpoint_is_passed(tmp_path: Path) -> None:
     assert outcome.findings.texts == []
     assert outcome.deaths == {name: 1 for listed in FAILPOINTS.values() for name in listed}
     assert len(outcome.deaths) >= 24
+
+
+def test_the_page_names_every_failpoint() -> None:
+    page = (checkout() / "docs" / "reliability.md").read_text()
+    listed = [name for names in FAILPOINTS.values() for name in names]
+    assert f"{len(listed)} named failpoints" in page
+    of_all = {f"{service}.{point}" for service in EVERYTHING for point in loop.FAILPOINTS}
+    for name in (*loop.FAILPOINTS, *sorted({*listed} - of_all)):
+        assert f"`{name}`" in page
 
 
 def recheck(run: Run, diary: Path) -> Findings:
