@@ -6,7 +6,6 @@ right within that.
 """
 
 import contextlib
-import http.client
 import os
 import time
 from collections import deque
@@ -20,14 +19,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rtes.client.cli_common import Setting, shared, show_table
-from rtes.client.errors import NotConnected, RtesError
 from rtes.common.config import Config, ServiceCores
+from rtes.common.healthpage import page
 from rtes.common.heartbeat import beats
 from rtes.common.paths import Paths
-from rtes.common.tls import http_connection
 from rtes.common.topology import cores_here, layout_here
 
-TIMEOUT_S: Final = 5.0
 REFRESH_S: Final = 1.0
 PERCENTILES: Final = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
 STAGES: Final = {  # (metric, its stage label, service) -> what is timed
@@ -181,24 +178,8 @@ def latency(setting: Setting, seconds: float, once: bool) -> None:
 
 
 def scrape(config: Config) -> dict[str, Buckets]:
-    """The histograms of all stages as they are, shards added up. Raises RtesError."""
-    connection = http_connection(config, TIMEOUT_S)
-    token = config.security.http_token
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    try:
-        connection.request("GET", "/metrics", headers=headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    except (OSError, http.client.HTTPException) as error:
-        raise NotConnected(
-            f"no answer from {config.http_url}/metrics ({error}); is the exchange running "
-            "(scripts/start.sh)?"
-        ) from None
-    finally:
-        connection.close()
-    if answer.status == http.HTTPStatus.UNAUTHORIZED:
-        raise RtesError(f"{text.strip()}; set RTES__SECURITY__HTTP_TOKEN to it")
-    return read_stages(text)
+    """The histograms of all stages as they are, shards added up. Raises as page() does."""
+    return read_stages(page(config, "/metrics")[1].decode())
 
 
 def read_stages(metrics: str) -> dict[str, Buckets]:

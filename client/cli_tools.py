@@ -3,20 +3,18 @@
 status asks the exchange's health page over HTTP; nothing here logs on.
 """
 
-import http.client
+import contextlib
 import json
 from importlib import metadata
-from typing import Any, Final
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 from rtes.client.cli_common import Setting, shared, show_table
-from rtes.client.errors import NotConnected, RtesError
+from rtes.client.errors import RtesError
 from rtes.common import compiled
 from rtes.common.config import Config
-from rtes.common.tls import http_connection
-
-TIMEOUT_S: Final = 5.0
+from rtes.common.healthpage import HOW_TO_SEE, page
 
 
 @click.command()
@@ -31,12 +29,15 @@ def status(ctx: click.Context, setting: Setting) -> None:
     rows = [
         (s["service"], s["shard"], s["status"], s.get("pid"),
          f"{s['age_s']:.1f} s" if "age_s" in s else None, "; ".join(s["why"]))
-        for s in health["services"]
+        for s in health.get("services", [])
     ]  # fmt: skip
 
     def show() -> None:
         click.echo(f"exchange at {setting.config.http_url}: {health['status']}")
-        show_table(columns, rows, "no services")
+        if "services" in health:
+            show_table(columns, rows, "no services")
+        else:
+            click.echo(f"services are shown with security.http_token; {HOW_TO_SEE}", err=True)
 
     setting.emit(health, show)
     if health["status"] == "unhealthy":
@@ -44,20 +45,13 @@ def status(ctx: click.Context, setting: Setting) -> None:
 
 
 def _health(config: Config) -> dict[str, Any]:
-    connection = http_connection(config, TIMEOUT_S)
-    try:
-        connection.request("GET", "/health")
-        health = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotConnected(
-            f"no answer from {config.http_url}/health ({error}); is the exchange running "
-            "(scripts/start.sh)?"
-        ) from None
-    finally:
-        connection.close()
-    if not isinstance(health, dict) or "services" not in health:
-        raise RtesError(f"what answers at {config.http_url}/health is not an RTES exchange")
-    return health
+    """Without services for who may not see them. Raises RtesError, or as page() does."""
+    _, body = page(config, "/health")
+    with contextlib.suppress(ValueError):
+        health = json.loads(body)
+        if isinstance(health, dict) and "status" in health:
+            return health
+    raise RtesError(f"what answers at {config.http_url}/health is not an RTES exchange")
 
 
 @click.command()

@@ -24,9 +24,9 @@ from typing import Any
 
 import zmq
 from rtes.common.config import Config, load
+from rtes.common.healthpage import page
 from rtes.common.paths import Paths
 from rtes.common.records import decode
-from rtes.common.tls import http_connection
 from rtes.control.setup import setup
 from rtes.control.shards import instance_of, program_name
 from rtes.control.start import is_free
@@ -220,15 +220,9 @@ class Mesh:
         except OSError:
             return False
 
-    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+    def get(self, path: str) -> tuple[int, bytes]:
         """(status, body) of a health page. Raises OSError when nobody answers."""
-        connection = http_connection(self.config, 5.0)
-        try:
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+        return page(self.config, path)
 
     def ready(self, service: str) -> bool:
         return bool(self.vitals.get(service, {}).get("ready"))

@@ -6,7 +6,7 @@ says which service did not come up and shows the end of its log, and leaves noth
 """
 
 import argparse
-import http.client
+import http
 import json
 import os
 import signal
@@ -19,10 +19,10 @@ from typing import Final
 from rtes.common.config import PROFILES, Config, ServiceCores, checkout, resolve
 from rtes.common.config_env import read_command_line, read_environment, shell_name
 from rtes.common.errors import OperatorError
+from rtes.common.healthpage import NoAnswerError, page
 from rtes.common.heartbeat import beats
 from rtes.common.paths import Paths
 from rtes.common.process import check_cores
-from rtes.common.tls import http_connection
 from rtes.common.topology import layout_here
 from rtes.control.files_check import check_named_files
 from rtes.control.hosts import placed_here, ports_here, prepare, programs_elsewhere
@@ -32,7 +32,6 @@ from rtes.control.stop import stop
 from rtes.control.supervisor import STANDALONE, Program, Supervisor, SupervisorError
 
 READY_S_MAX: Final = 120.0  # on a machine that is busy; what crashes is seen sooner
-ANSWER_S_MAX: Final = 5.0
 CRASHING_S_MAX: Final = 15.0  # a service that still crashes then will not come up
 LOG_LINES: Final = 15
 _POLL_S: Final = 0.1
@@ -207,17 +206,13 @@ def _hopeless(program: Program, passed_s: float) -> bool:
 def waiting_for(config: Config) -> list[str]:
     """What health says is still missing; empty when the exchange has started and is ready."""
     for path in ("/startup", "/ready"):
-        connection = http_connection(config, timeout_s=ANSWER_S_MAX)
         try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError):
+            status, body = page(config, path)
+            told = json.loads(body)
+        except (NoAnswerError, ValueError):
             return ["health 0: does not answer"]
-        finally:
-            connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            return [str(line) for line in body["waiting_for"]]
+        if status != http.HTTPStatus.OK:
+            return [str(line) for line in told.get("waiting_for", ["health 0: does not say more"])]
     return []
 
 

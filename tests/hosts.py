@@ -17,8 +17,8 @@ import msgspec
 from rtes.client import Client
 from rtes.client.testing import free_offset
 from rtes.common.config import Config, load
+from rtes.common.healthpage import NoAnswerError, page
 from rtes.common.paths import Paths
-from rtes.common.tls import http_connection
 from rtes.control.hosts import export
 from rtes.control.setup import setup
 from rtes.control.shards import instance_of
@@ -126,15 +126,11 @@ class Hosts:
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """(status, body) of a health page; (0, {}) when nobody answers."""
-        connection = http_connection(self.home, 5.0)
         try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, msgspec.json.decode(answer.read())
-        except OSError:
+            status, body = page(self.home, path)
+        except NoAnswerError:
             return 0, {}
-        finally:
-            connection.close()
+        return status, msgspec.json.decode(body)
 
     def ready(self) -> bool:
         for service, process in self.processes.items():
