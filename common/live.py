@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from rtes.common import logs
-from rtes.common.config import Config
+from rtes.common.config import Config, load
 from rtes.common.flags import FeatureFlags, Rule, effective
+from rtes.common.paths import Paths
 
 _RULES = TypeAdapter(dict[str, Rule])
 Stamp = tuple[int, int]
@@ -57,6 +58,13 @@ class LiveConfig:
         for apply in self._apply:
             apply(config)
         logs.get().info("reloaded")
+
+
+def as_run(config: Config) -> Config:
+    """A configuration as the exchange has it now, which may have been reloaded since; secrets are
+    not in it. Itself when the exchange was never started. Raises ConfigError."""
+    file = Paths(config).config_file
+    return load(file, {}) if file.exists() else config
 
 
 def read_rules(file: Path) -> dict[str, Rule]:

@@ -9,11 +9,13 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from rtes.common.errors import OperatorError
 
 _PR_SET_PDEATHSIG: Final = 1
+_START_FIELD: Final = 19  # of /proc/PID/stat, after the name
 _PAGE_BYTES: Final = resource.getpagesize()
 
 
@@ -29,6 +31,12 @@ def die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def identity(pid: int) -> str:
+    """A process's number and when it began: no other has both."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return f"{pid} {stat.rpartition(')')[2].split()[_START_FIELD]}"
 
 
 def check_cores(cores: Sequence[int], setting: str) -> None:

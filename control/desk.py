@@ -14,6 +14,7 @@ from typing import Any, Final
 from rtes.common.access import Access, AccessError, lacking
 from rtes.common.config import Config
 from rtes.common.errors import OperatorError
+from rtes.common.live import as_run
 from rtes.common.paths import Paths
 from rtes.control.audit import AuditLog
 from rtes.control.files import locked
@@ -75,6 +76,7 @@ class Desk:
             raise OperatorError(f"there is no operation {name} here{LOCAL.get(name, '')}")
         self._authorise(actor, name, operation, reason)
         with locked(self.paths.run_dir / "desk.lock"):
+            self.config = as_run(self.config)
             plan = operation.plan(self, **arguments)
             if operation.changes:
                 self._record(actor, name, operation, plan, reason)

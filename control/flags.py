@@ -17,7 +17,7 @@ from rtes.common.config_env import did_you_mean
 from rtes.common.enums import FlagAction
 from rtes.common.errors import OperatorError
 from rtes.common.flags import KNOWN, Rule, Targeting
-from rtes.common.live import read_rules
+from rtes.common.live import as_run, read_rules
 from rtes.common.paths import Paths
 from rtes.common.storage import replace
 from rtes.control.desk import Desk, Plan
@@ -34,11 +34,9 @@ class Rules:
     @classmethod
     def of(cls, config: Config, paths: Paths) -> "Rules":
         """As services have them now. Raises OperatorError."""
-        started, file = paths.config_file, paths.flags_file
-        if started.exists():  # it may have been reloaded since
-            config = Config.model_validate_json(started.read_text())
+        file = paths.flags_file
         try:
-            return cls(config.feature_flags.rules(), read_rules(file))
+            return cls(as_run(config).feature_flags.rules(), read_rules(file))
         except ValueError as error:
             raise OperatorError(f"{file} cannot be read: {error}; remove it, set again") from None
 

@@ -21,7 +21,7 @@ from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS
 from rtes.common.storage import PRIVATE
 from rtes.control.commands import profile_option
-from rtes.control.setup import OPERATOR, SERVER, setup, write_config
+from rtes.control.setup import OPERATOR, SERVER, setup
 from rtes.control.shards import keep_shards, program_name
 
 _BELIEVED_BY: Final = ("gateway", "marketdata", "control")  # participants, by the exchange's key
@@ -65,7 +65,6 @@ def prepare(config: Config) -> None:
         return
     paths.prepare()
     keep_shards(config)
-    write_config(config)
     services = {service for service, _ in placed_here(config)}
     missing = [path for path in _needed(config, services) if not path.exists()]
     if missing:

@@ -9,10 +9,11 @@ from typing import Any, Final
 from rtes.common.access import check_name
 from rtes.common.errors import OperatorError
 from rtes.common.secrets import KEY_BYTES, KEY_FILE_VARIABLE, KEY_VARIABLE, check_kid
+from rtes.common.service import server_key_pair
 from rtes.common.storage import replace
 from rtes.control import certs, config_files, flags, participants
 from rtes.control.desk import Desk, Operation, Plan
-from rtes.control.setup import new_key, setup
+from rtes.control.setup import new_key
 from rtes.control.switches import SWITCHES
 
 TAIL_MAX: Final = 1_000
@@ -50,8 +51,7 @@ def operator_key(desk: Desk, name: str) -> Plan:
     replaces. The file that is made goes to the operator."""
     if desk.config.exchange.control_port is None:
         raise OperatorError("exchange.control_port is not set: nothing listens for other hosts")
-    setup(desk.config)
-    public, key = new_key(name, participants.server_key(desk.paths))
+    public, key = new_key(name, server_key_pair(desk.config)["public_key"])
     key["endpoint"] = desk.config.serving("control").control_endpoint
     before = desk.access.identity(f"key:{name}")
     after = desk.access.with_key(name, public)

@@ -15,11 +15,11 @@ from rtes.common.config import Config
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.common.refdata import Account, Limits, load_accounts
-from rtes.common.secrets import read_private
+from rtes.common.service import server_key_pair
 from rtes.common.storage import replace
 from rtes.control.desk import Desk, Plan
 from rtes.control.files import locked
-from rtes.control.setup import SERVER, new_key, setup, write_accounts
+from rtes.control.setup import SERVER, new_key, write_accounts
 
 _RESERVED: Final = (SERVER, "audit")
 
@@ -41,7 +41,6 @@ def add(
     desk: Desk, name: str, role: str = "participant", limits: Mapping[str, Any] | None = None
 ) -> Plan:
     """A new account, or a revoked one that comes back with a new key and its old id."""
-    setup(desk.config)
     known = _accounts(desk.paths)
     before = next((a for a in known if a.name == name), None)
     if name in _RESERVED:
@@ -49,7 +48,7 @@ def add(
     if before is not None and not before.revoked:
         raise ParticipantError(f"{name} exists; rtes participants rotate {name} makes a new key")
     number = before.id if before else max((a.id for a in known), default=0) + 1
-    public, key = new_key(name, server_key(desk.paths))
+    public, key = new_key(name, server_key_pair(desk.config)["public_key"])
     row: dict[str, Any] = {"id": number, "name": name, "role": role, "public_key": public}
     if limits:
         row["limits"] = {**desk.config.risk.model_dump(), **limits}
@@ -72,7 +71,7 @@ def rotate(desk: Desk, name: str) -> Plan:
     before = _known(desk.paths, name)
     if before.revoked:
         raise ParticipantError(f"{name} is revoked; rtes participants add {name} brings it back")
-    public, key = new_key(name, server_key(desk.paths))
+    public, key = new_key(name, server_key_pair(desk.config)["public_key"])
     return _change(desk, before.model_copy(update={"public_key": public}), before, key)
 
 
@@ -128,11 +127,6 @@ def _known(paths: Paths, name: str) -> Account:
     if name not in known:
         raise ParticipantError(f"there is no account {name}; there are {', '.join(known)}")
     return known[name]
-
-
-def server_key(paths: Paths) -> str:
-    """The exchange's public key."""
-    return str(json.loads(read_private(paths.key_file(SERVER)))["public_key"])
 
 
 def _valid(row: Mapping[str, Any]) -> Account:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from rtes.common import logs
-from rtes.common.config import ConfigError, load
+from rtes.common.config import ConfigError, running
 from rtes.common.errors import OperatorError
 from rtes.common.heartbeat import PATIENT_S, Heartbeat
 from rtes.common.paths import Paths
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     os.umask(0o077)
     try:
-        config = load(options.config)
+        config = running(options.config)
         Paths(config).prepare()
         writer = logs.start(config.environment, config.security.log_level, service="control")
         atexit.register(writer.close)

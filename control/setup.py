@@ -29,12 +29,13 @@ BOT_COUNT_MIN: Final = 40
 
 def setup(config: Config) -> list[str]:
     """Make directories, server key, certificates, accounts and keys that are missing. Returns
-    the names of the accounts made. Raises ConfigError."""
+    the names of the accounts made. Raises OperatorError."""
     paths = Paths(config)
     paths.prepare()
     with locked(paths.run_dir / "setup.lock"):
         keep_shards(config)
-        write_config(config)
+        if not paths.config_file.exists():
+            write_config(config)
         server_key = _server_key(config)
         if config.mesh.placement.several:
             _mesh_keys(config)
@@ -54,7 +55,8 @@ def setup(config: Config) -> list[str]:
 
 
 def write_config(config: Config) -> None:
-    """Leave it where those find it who look for a running exchange."""
+    """Leave it where those find it who look for a running exchange, and services that run take
+    what changes of it: for a start of all of them, never beside one."""
     _write_if_changed(Paths(config).config_file, config.without_secrets() + "\n")
 
 

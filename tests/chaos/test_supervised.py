@@ -2,6 +2,7 @@
 supervisord itself, while a participant trades.
 """
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from rtes.client import Client
 from rtes.common.heartbeat import PATIENT_S
 
 from tests.chaos.campaign import EVERYTHING
@@ -20,6 +22,7 @@ from tests.meshes import audit, told
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(600)]
 HANGS = (*EVERYTHING, "health", "control")
+EDITED = 99_999  # risk.open_orders_max
 QUICK_KILLS = 4  # supervisord's own default gives up at the third restart
 
 
@@ -83,12 +86,35 @@ def test_quick_kills_never_end_in_fatal(exchange: Supervised, trader: Trader) ->
     wait_until("trading goes on", lambda: trader.reports > before + 5)
 
 
+def test_a_restarted_program_does_not_take_an_edit_that_nobody_reloaded(
+    exchange: Supervised, trader: Trader
+) -> None:
+    tree = json.loads(exchange.config_file.read_text())
+    tree["risk"]["open_orders_max"] = EDITED
+    exchange.config_file.write_text(json.dumps(tree))
+    pid = exchange.signal("risk", signal.SIGKILL)
+    wait_until("risk is another process", lambda: is_another(exchange, "risk", pid))
+    exchange.wait_ready()
+    assert open_orders_max(exchange) != EDITED
+    before = trader.reports
+    wait_until("trading goes on", lambda: trader.reports > before + 5)
+
+
+def open_orders_max(exchange: Supervised) -> int:
+    """As risk tells it, and as the file for those says who look for the exchange."""
+    with Client.connect("DEMO2", config=exchange.config, timeout_s=20.0) as client:
+        told = next(r.open_orders_max for r in client.account_usage() if not r.symbol)
+    assert json.loads(exchange.paths.config_file.read_text())["risk"]["open_orders_max"] == told
+    return told
+
+
 def test_nothing_outlives_supervisord_and_nothing_is_lost(
     exchange: Supervised, trader: Trader
 ) -> None:
     exchange.kill("health")  # supervisord, as Supervised keeps it
     wait_until("all are gone", lambda: exchange.remains() == [], 10)
     exchange.start_supervisor()
+    assert open_orders_max(exchange) == EDITED  # a start of the whole takes the file as it is
     before = trader.reports
     wait_until("trading goes on", lambda: trader.reports > before + 5)
     trader.stopping.set()

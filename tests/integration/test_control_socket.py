@@ -21,6 +21,7 @@ from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.control.caller import perform
 from rtes.control.server import REQUEST_BYTES_MAX
+from rtes.control.setup import setup
 
 OTHER_UID = 65_534
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs another user to be")
@@ -35,6 +36,7 @@ def config() -> Iterator[Config]:
     file.write_text(json.dumps({"environment": "dev", "mesh": {"run_dir": str(directory / "run")}}))
     file.chmod(0o644)
     config = load(file, {})
+    setup(config)
     command = [sys.executable, "-m", "rtes.control.server", "--config", str(file)]
     with subprocess.Popen(command) as server:
         deadline = time.monotonic() + 20

@@ -152,8 +152,8 @@ def test_programs_are_named_by_service_and_number(name: str, number: int) -> Non
     assert program_name(service, number) == name
     python = sys.executable
     module = f"rtes.services.{service}"
-    arguments = [python, "-m", module, "--config", "dev", "--shard", str(number)]
-    assert command(name, "dev") == arguments
+    arguments = [python, "-m", module, "--config", "/run/config.json", "--shard", str(number)]
+    assert command(name, "dev", Path("/run/config.json")) == arguments
 
 
 def test_one_of_each_runs_with_the_checkouts_own_file(tmp_path: Path) -> None:
