@@ -102,29 +102,34 @@ def dump(op: Operator, shard: int, first: int, last: int) -> None:
     for stored, payload in Reader(_directory(op.config, shard)).blocks_from(first):
         if stored.first_seq > last:
             return
-        click.echo(json.dumps(_readable(decode_block(payload))))
+        _print(payload)
 
 
 @journal.command()
 @operator()
 @_shard
-@click.option("--blocks", "count", default=10, show_default=True, help="How many from the end.")
+@click.option("--blocks", "count", type=click.IntRange(min=0), default=10, show_default=True,
+              help="How many from the end.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Go on as blocks are written.")
 def tail(op: Operator, shard: int, count: int, follow: bool) -> None:
     """Print the last blocks as `dump` does."""
     reader = Reader(_directory(op.config, shard))
     last: deque[bytes] = deque(maxlen=count)
     next_seq = reader.last_segment_seq
-    while True:
-        for stored, payload in reader.blocks_from(next_seq):
-            last.append(payload)
-            next_seq = stored.first_seq + stored.commands
-        for payload in last:
-            click.echo(json.dumps(_readable(decode_block(payload))))
-        if not follow:
-            return
-        last.clear()
+    for stored, payload in reader.blocks_from(next_seq):
+        last.append(payload)
+        next_seq = stored.first_seq + stored.commands
+    for payload in last:
+        _print(payload)
+    while follow:
         time.sleep(FOLLOW_S)
+        for stored, payload in reader.blocks_from(next_seq):
+            _print(payload)
+            next_seq = stored.first_seq + stored.commands
+
+
+def _print(payload: bytes) -> None:
+    click.echo(json.dumps(_readable(decode_block(payload))))
 
 
 def _readable(block: Block) -> dict[str, Any]:

@@ -83,9 +83,41 @@ def test_damage_is_named_by_the_tool_and_stops_the_matcher(tmp_path: Path) -> No
         mesh.wait_ready()
 
 
+@pytest.mark.parametrize("blocks", ["0", "1"])
+def test_following_misses_no_block(tmp_path: Path, blocks: str) -> None:
+    """However many are written between two looks."""
+    out = tmp_path / "tail.out"
+
+    def first_seqs() -> list[tuple[int, int]]:
+        """(first sequence number, how many) of each block that was printed."""
+        read = [json.loads(line) for line in out.read_text().splitlines(keepends=True)
+                if line.endswith("\n")]  # fmt: skip
+        return [(block["first_seq"], len(block["commands"])) for block in read]
+
+    with Mesh(tmp_path) as mesh, Client.connect("DEMO1", config=mesh.config) as client:
+        client.buy("AAPL", 1, 58_500)
+        words = [str(RTES), "journal", "tail", "--follow", "--blocks", blocks]
+        with (
+            out.open("w") as file,
+            subprocess.Popen([*words, "--profile", str(mesh.config_file)], stdout=file) as tail,
+        ):
+            try:
+                wait_for(lambda: client.buy("AAPL", 1, 58_500) is not None and first_seqs() != [])
+                for _ in range(100):
+                    client.buy("AAPL", 1, 58_500)
+                last_seq = answer(mesh, "verify")["last_seq"]
+                wait_for(lambda: sum(first_seqs()[-1]) > last_seq)
+            finally:
+                tail.terminate()
+        seqs = first_seqs()
+    ends = [first + count for first, count in seqs]
+    assert [first for first, _ in seqs[1:]] == ends[:-1]
+
+
 def test_there_is_nothing_to_check_before_the_first_start(tmp_path: Path) -> None:
     mesh = Mesh(tmp_path, ())
     with mesh:
         done = run(mesh, "verify")
     assert done.returncode == 1
+    assert run(mesh, "tail", "--blocks", "-1").returncode == 2
     assert "holds no journal" in done.stderr
