@@ -5,6 +5,7 @@ record is durable before it takes effect; without a record nothing takes effect,
 emergency stop, which must work on a full disk. Refusals are recorded like changes.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -84,8 +85,13 @@ class Desk:
                 return plan.apply()
             except (OperatorError, OSError) as error:
                 if operation.changes:
-                    self.audit.append(actor, name, object=plan.target, outcome=f"failed: {error}")
+                    self._record_failure(actor, name, plan, error)
                 raise
+
+    def _record_failure(self, actor: str, name: str, plan: Plan, why: Exception) -> None:
+        # without a record, too, the operator is told what failed and not that it is not recorded
+        with contextlib.suppress(OperatorError, OSError):
+            self.audit.append(actor, name, object=plan.target, outcome=f"failed: {why}")
 
     def _authorise(self, actor: str, name: str, operation: Operation, reason: str) -> None:
         permission = operation.permission

@@ -199,6 +199,16 @@ def test_a_change_that_fails_is_recorded_as_failed(config: Config) -> None:
     ]  # fmt: skip
 
 
+def test_an_emergency_that_fails_without_a_record_says_why(config: Config) -> None:
+    def fail() -> None:
+        raise OperatorError("no answer from tcp://127.0.0.1:8888")
+
+    desk = Desk(config, {"stop": Operation(EMERGENCY, lambda _desk: Plan("all", fail))})
+    desk.audit.file.mkdir()  # cannot be opened, by root neither
+    with pytest.raises(OperatorError, match="no answer from"):
+        desk.perform(ME, "stop", {})
+
+
 @pytest.mark.parametrize("role", PERMISSIONS)
 def test_each_role_may_what_it_holds_and_nothing_else(config: Config, role: str) -> None:
     desk = Desk(config, OPERATIONS)
