@@ -142,7 +142,7 @@ class Replay:
 
 def rows(path: Path, advance: Callable[[int], None]) -> Iterator[Row]:
     """The file's rows; advance is told the bytes read. Raises ReplayError naming the line."""
-    with path.open() as lines:
+    with path.open(errors="replace") as lines:  # what is not text is refused as such a line
         for number, line in enumerate(lines, start=1):
             advance(len(line))
             try:

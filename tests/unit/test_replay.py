@@ -1,12 +1,15 @@
 """LOBSTER rows become the right orders, and what is told is counted and digested."""
 
+import gzip
 import itertools
+from pathlib import Path
 
 import msgspec
 import pytest
 from rtes.client import lobster
 from rtes.client.lobster import Action, RowType, Skip, Translator
 from rtes.client.outcomes import Outcomes
+from rtes.client.replay import ReplayError, rows
 from rtes.common.enums import ExecType, OrdStatus, OrdType, Side, TimeInForce
 from rtes.common.messages import (
     BusinessMessageReject,
@@ -55,6 +58,16 @@ def test_a_row_is_read_exactly() -> None:
 def test_a_bad_row_is_refused(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         lobster.parse(line)
+
+
+@pytest.mark.parametrize(
+    "content", [gzip.compress(NEW.encode()), b"7z\xbc\xaf\x27\x1c\xff\xfe"], ids=["gzip", "7z"]
+)
+def test_a_file_that_is_not_text_is_refused_by_its_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "message.csv.gz"
+    file.write_bytes(content)
+    with pytest.raises(ReplayError, match=r"message.csv.gz:1: "):
+        list(rows(file, lambda _size: None))
 
 
 def test_a_new_order_rests() -> None:
