@@ -297,6 +297,7 @@ class Client:
     def _until(self, done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._timeout_s
         while not done():
+            self._session.check()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimedOut(
@@ -304,4 +305,3 @@ class Client:
                     "poll() until it is answered"
                 )
             self.poll(min(left, POLL_S))
-            self._session.check()
