@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rtes.common.enums import Role
+from rtes.common.errors import OperatorError
 
 LOOK_S: Final = 0.05
 
@@ -107,8 +108,15 @@ def load_instruments(path: Path, matcher_shards: int = 1) -> Instruments:
 
 
 def load_accounts(path: Path) -> Accounts:
-    """Raises OSError or pydantic.ValidationError."""
-    return Accounts.model_validate(json.loads(path.read_text()))
+    """Raises OSError, or OperatorError when it is damaged."""
+    text = path.read_bytes()
+    try:
+        return Accounts.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = f"{where}: {first['msg']}" if where else first["msg"]
+        raise OperatorError(f"{path}: {said}; restore it from a copy") from None
 
 
 class Roster:

@@ -40,7 +40,7 @@ from rtes.common.secrets import read_private
 from rtes.common.snapshots import Snapshot, Snapshots
 from rtes.common.sockets import Sockets
 from rtes.common.topology import PINNED, layout_here
-from rtes.common.wiring import Wiring
+from rtes.common.wiring import Wiring, key_pair
 
 EXIT_CONFIG: Final = 64
 REPORTS_MAX: Final = 20  # ten seconds' that wait for a health that is not there
@@ -299,9 +299,10 @@ def server_key_pair(config: Config) -> dict[str, str]:
     """The exchange's CURVE key pair. Raises OperatorError."""
     path = Paths(config).key_file("gateway")
     try:
-        pair: dict[str, str] = json.loads(read_private(path))
+        text = read_private(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; rtes setup makes it") from None
+    pair = key_pair(path, text)
     check_made_for(config, pair.get("environment", ""), path)
     return pair
 

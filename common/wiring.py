@@ -5,8 +5,10 @@ is to connect there, and nobody else, be it a participant. Public keys lie in on
 same on all hosts; a secret key only where its service runs.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import zmq
@@ -16,7 +18,7 @@ from rtes.common.connections import TOTAL_MAX, reserve_files
 from rtes.common.curve import CurveClient, CurveServer, Reached, refuses_unknown_key
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS, PORTS_PER_NUMBER, WIRES, bind_host
-from rtes.common.secrets import SecretError, read_private
+from rtes.common.secrets import read_private
 
 _PEER_OF: Final = {"health": zmq.PUSH, "matcher": zmq.PUSH, "risk": zmq.PUSH,
                    "feed": zmq.SUB, "riskpub": zmq.SUB, "archive": zmq.DEALER}  # fmt: skip
@@ -107,11 +109,17 @@ def load_keys(config: Config) -> dict[str, str]:
 def _own_pair(paths: Paths, service: str) -> tuple[str, str]:
     path = paths.key_file(f"mesh@{service}")
     try:
-        pair = json.loads(read_private(path))
-        return pair["public_key"], pair["secret_key"]
+        text = read_private(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; rtes hosts export makes it") from None
-    except SecretError:
-        raise
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path} does not hold a key pair") from None
+    pair = key_pair(path, text)
+    return pair["public_key"], pair["secret_key"]
+
+
+def key_pair(path: Path, text: str) -> dict[str, str]:
+    """A key file's content. Raises ConfigError when it is damaged."""
+    with contextlib.suppress(ValueError):
+        pair = json.loads(text)
+        if isinstance(pair, dict) and pair.keys() >= {"public_key", "secret_key"}:
+            return pair
+    raise ConfigError(f"{path} does not hold a key pair; restore it from a copy")

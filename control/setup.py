@@ -16,7 +16,7 @@ from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS
 from rtes.common.refdata import Account, Accounts, load_accounts
 from rtes.common.storage import replace
-from rtes.common.wiring import MeshKeys
+from rtes.common.wiring import MeshKeys, key_pair
 from rtes.control import certs
 from rtes.control.files import locked
 from rtes.control.shards import keep_shards
@@ -86,7 +86,7 @@ def _server_key(config: Config) -> str:
         public, secret = zmq.curve_keypair()
         key = {"public_key": public.decode(), "secret_key": secret.decode()}
         _write_secret(path, {"environment": config.environment, **key})
-    return str(json.loads(path.read_text())["public_key"])
+    return key_pair(path, path.read_text())["public_key"]
 
 
 def _mesh_keys(config: Config) -> None:
@@ -97,7 +97,7 @@ def _mesh_keys(config: Config) -> None:
         if not path.exists():
             public, secret = (key.decode() for key in zmq.curve_keypair())
             _write_secret(path, {"public_key": public, "secret_key": secret})
-        public_keys[service] = str(json.loads(path.read_text())["public_key"])
+        public_keys[service] = key_pair(path, path.read_text())["public_key"]
     file = MeshKeys(environment=config.environment, public_keys=public_keys)
     _write_if_changed(paths.mesh_file, file.model_dump_json(indent=2) + "\n")
 
