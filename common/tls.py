@@ -135,7 +135,10 @@ def read_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
-        raise TlsError(f"{path}: {error.strerror}; rtes certs init makes certificates") from None
+        raise TlsError(
+            f"{path}: {error.strerror}; rtes certs init makes certificates that the "
+            "configuration does not name"
+        ) from None
     except ValueError:
         raise TlsError(f"{path} is not a PEM certificate") from None
 
@@ -179,7 +182,13 @@ def _server_context(config: Config, files: TlsFiles) -> ssl.SSLContext:
     if security.tls_cert_file is None:
         _issued_by(certificate, files)
     if security.tls_client_auth:
-        context.load_verify_locations(files.ca)
+        try:
+            context.load_verify_locations(files.ca)
+        except OSError as error:  # ssl.SSLError is one
+            raise TlsError(
+                f"{files.ca}: {error.strerror}; security.tls_client_auth needs the CA of the "
+                "clients' certificates there, or security.tls_ca_file to name another"
+            ) from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

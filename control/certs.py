@@ -80,16 +80,19 @@ def client(config: Config, name: str) -> tuple[bytes, dict[Path, str]]:
 
 def status(config: Config) -> list[dict[str, Any]]:
     """Each certificate: file, names, when it expires, and what is wrong with it."""
-    files = TlsFiles.of(config)
-    return [_status_of(path) for path in (files.ca, files.cert)]
+    files, security = TlsFiles.of(config), config.security
+    of_others = security.tls_cert_file is not None and security.tls_ca_file is None
+    without_ca = of_others and not security.tls_client_auth and not files.ca.exists()
+    cas = [] if without_ca else [_status_of(files.ca, is_ca=True)]
+    return [*cas, _status_of(files.cert, is_ca=False)]
 
 
-def _status_of(path: Path) -> dict[str, Any]:
+def _status_of(path: Path, is_ca: bool) -> dict[str, Any]:
     certificate = read_certificate(path)
     left = (certificate.not_valid_after_utc.timestamp() - time.time()) / DAY_S
     problem = ""
     try:
-        if path.name != "ca.crt":
+        if not is_ca:
             check_certificate(path, time.time())
     except TlsError as error:
         problem = str(error)

@@ -215,6 +215,47 @@ def test_days_left_and_status(config: Config, tmp_path: Path) -> None:
     assert "names no host" in json.loads(bad.stdout)[1]["problem"]
 
 
+def with_certificates_of_ones_own(directory: Path, **security: Any) -> Config:
+    """They were made elsewhere: nothing is in run_dir/certs."""
+    (directory / "elsewhere").mkdir()
+    made = configured(directory / "elsewhere")
+    certs.init(made)
+    files = TlsFiles.of(made)
+    files.ca.rename(files.ca.with_name("company.pem"))
+    named = {"tls_cert_file": str(files.cert), "tls_key_file": str(files.key), **security}
+    return configured(directory, **named)
+
+
+def test_status_of_certificates_of_ones_own(tmp_path: Path) -> None:
+    config = with_certificates_of_ones_own(tmp_path)
+    shown = rtes(config, "certs", "status", "--json")
+    assert shown.exit_code == 0, shown.stderr
+    (row,) = json.loads(shown.stdout)
+    assert row["file"] == str(config.security.tls_cert_file)
+    ca = tmp_path / "elsewhere" / "run" / "certs" / "company.pem"
+    config = configured(tmp_path, **json.loads(config.security.model_dump_json(include={
+        "tls_cert_file", "tls_key_file"})), tls_ca_file=str(ca))  # fmt: skip
+    shown = rtes(config, "certs", "status", "--json")
+    assert shown.exit_code == 0, shown.stdout  # no host needs to be named by it
+    assert [row["file"] for row in json.loads(shown.stdout)] == [
+        str(ca), str(config.security.tls_cert_file)
+    ]  # fmt: skip
+
+
+def test_a_ca_that_clients_certificates_need_and_nobody_has_is_named(tmp_path: Path) -> None:
+    config = with_certificates_of_ones_own(tmp_path, tls_client_auth=True)
+    ca = TlsFiles.of(config).ca
+    with pytest.raises(TlsError, match=rf"{ca}: No such file or directory; .*tls_ca_file"):
+        tls_context(config)
+    said = rtes(config, "config", "check")
+    assert (said.exit_code, len(said.stderr.splitlines())) == (1, 1)
+    assert str(ca) in said.stderr
+    ca.parent.mkdir(parents=True, exist_ok=True)
+    ca.write_text("not PEM")
+    with pytest.raises(TlsError, match=f"{ca}: "):
+        tls_context(config)
+
+
 def test_init_makes_only_what_is_missing(config: Config) -> None:
     assert certs.init(config) == []
     TlsFiles.of(config).cert.unlink()
