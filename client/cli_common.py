@@ -19,6 +19,7 @@ from rtes.client.blocking import Client, OnReport
 from rtes.client.errors import RtesError
 from rtes.common.config import Config, running
 from rtes.common.messages import SecurityList
+from rtes.control.profile_option import profile_option
 
 NOTHING: Final = "-"
 DIGITS_MAX: Final = 20  # of a price; more than 10**12 ticks need, and exact in Decimal
@@ -72,7 +73,7 @@ def shared(account: str | None = "DEMO1") -> Callable[[Callable[..., None]], Cal
             function(Setting(account, profile, as_json), **rest)
 
         decorated: Callable[..., None] = command
-        for option in (_json, _profile):
+        for option in (_json, profile_option):
             decorated = option(decorated)
         return _account(account)(decorated) if account else decorated
 
@@ -80,13 +81,6 @@ def shared(account: str | None = "DEMO1") -> Callable[[Callable[..., None]], Cal
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_profile = click.option(
-    "--profile",
-    envvar="RTES_ENVIRONMENT",
-    default="dev",
-    show_default=True,
-    help="Which exchange: dev, staging, prod, or a configuration file.",
-)
 
 
 def _account(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rtes.common.config import Config, running
 from rtes.control.caller import perform
+from rtes.control.profile_option import profile_option
 from rtes.control.remote import ask
 
 _PARAMETERS: Final = "__click_params__"
@@ -73,7 +74,7 @@ def operator(
         setattr(command, _PARAMETERS, getattr(function, _PARAMETERS, []))
         decorated: Callable[..., None] = _json(command)
         if profile:
-            decorated = _profile(decorated)
+            decorated = profile_option(decorated)
         if remote:
             decorated = _key(decorated)
         return _reason(decorated) if reason else decorated
@@ -85,13 +86,6 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _reason = click.option("--reason", default="", help="Why; kept in the audit log.")
 _key = click.option(
     "--key", "key_file", type=click.Path(path_type=Path), help="Act on another host's exchange."
-)
-_profile = click.option(
-    "--profile",
-    envvar="RTES_ENVIRONMENT",
-    default="dev",
-    show_default=True,
-    help="Which exchange: dev, staging, prod, or a configuration file.",
 )
 
 

@@ -3,17 +3,10 @@
 import json
 
 import click
-from rtes.common.config import PROFILES, running
+from rtes.common.config import running
 from rtes.common.paths import Paths
+from rtes.control.profile_option import profile_option
 from rtes.control.setup import setup as make_accounts
-
-profile_option = click.option(
-    "--profile",
-    type=click.Choice(sorted(set(PROFILES.values()))),
-    default="dev",
-    show_default=True,
-    envvar="RTES_ENVIRONMENT",
-)
 
 
 @click.command()
@@ -49,5 +42,3 @@ def paths(profile: str, as_json: bool) -> None:
     for name, path in places.items():
         click.echo(f"{name:<9} {path}")
 
-
-COMMANDS = (setup, paths)

@@ -20,7 +20,7 @@ from rtes.common.config_mesh import listener
 from rtes.common.paths import Paths
 from rtes.common.placement import MEMBERS
 from rtes.common.storage import PRIVATE
-from rtes.control.commands import profile_option
+from rtes.control.profile_option import profile_option
 from rtes.control.setup import OPERATOR, SERVER, setup
 from rtes.control.shards import keep_shards, program_name
 

@@ -341,6 +341,10 @@ class TestTools:
         shown = run("config", "show", "--profile", profile, "--json")
         assert json.loads(shown.stdout)["environment"] == "dev"
 
+    def test_a_configuration_file_names_an_exchange_everywhere(self, profile: str) -> None:
+        for words in (("paths",), ("setup",), ("hosts", "list")):
+            assert run(*words, "--profile", profile).exit_code == 0, words
+
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_completion(self, shell: str) -> None:
         result = run("completion", shell)
