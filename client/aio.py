@@ -223,7 +223,8 @@ class AsyncClient:
             self._flush()
 
     async def reports(self) -> AsyncIterator[m.Outbound]:
-        """Everything that is told from now on, in order."""
+        """What was told since the logon and nobody took yet, the newest if that is much, and then
+        what is told from now on, in order."""
         while True:
             yield await self._reports.get()
 

@@ -41,7 +41,7 @@ def list_participants(op: Operator) -> None:
 def add_participant(op: Operator, name: str, role: str, limits: Sequence[str]) -> None:
     """Make the account NAME and its key, or bring a revoked one back.
 
-    It may trade at once; operators can name it (rtes kill) once the services were restarted."""
+    It may trade at once, and operators can name it (rtes kill)."""
     row = op.ask("participants add", name=name, role=role, limits=_given(limits))
     op.emit(row, f"{name} is account {row['id']}; its key is {row['key_file']}")
 

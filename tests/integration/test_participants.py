@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from rtes.client.blocking import Client
 from rtes.client.cli import cli
 from rtes.client.credentials import Credentials
-from rtes.client.errors import RtesError
+from rtes.client.errors import Rejected, RtesError
 from rtes.client.testing import Mesh
 from rtes.common import messages as m
 from rtes.common.refdata import load_accounts
@@ -61,6 +61,16 @@ def test_a_revoked_keys_live_session_ends_at_once(mesh: Mesh) -> None:
     rows = {a.name: a for a in load_accounts(mesh.paths.accounts_file).accounts}
     assert rows["DEMO1"].revoked
     assert "revoked already" in rtes(mesh, "participants", "revoke", "DEMO1").stderr
+
+
+def test_a_new_account_can_be_stopped_at_once(mesh: Mesh) -> None:
+    rtes(mesh, "participants", "add", "NEWCOMER")
+    assert rtes(mesh, "kill", "suspend", "--account", "NEWCOMER", "--reason", "x").exit_code == 0
+    with (
+        Client.connect("NEWCOMER", config=mesh.config) as client,
+        pytest.raises(Rejected, match="SUSPENDED"),
+    ):
+        client.buy("AAPL", 1, 58_500)
 
 
 def test_a_revoked_account_comes_back_with_a_new_key_and_its_old_id(mesh: Mesh) -> None:
