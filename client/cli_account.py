@@ -11,7 +11,8 @@ from rtes.client.cli_common import Setting, canceled, shared, show_table, word
 from rtes.client.cli_money import price_or_none
 from rtes.common.messages import SecurityList
 from rtes.control.cli_common import Operator, operator
-from rtes.control.switches import ACTIONS, OPERATOR
+from rtes.control.setup import OPERATOR
+from rtes.control.switches import ACTIONS
 
 DONE: Final = {"suspend": "suspended", "halt": "halted", "reinstate": "reinstated"}
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 from rtes.control.cli_common import Operator, operator
-from rtes.control.switches import OPERATOR
+from rtes.control.setup import OPERATOR
 
 STAGES: Final = {
     "throttle": "every session has a share of its message rate (session.throttled_share)",

@@ -23,6 +23,7 @@ from rtes.client.errors import NotConnected, RtesError
 from rtes.client.marketdata import MarketData, sources_of
 from rtes.common.config import ConfigError
 from rtes.common.enums import Channel
+from rtes.common.listing import security_list
 from rtes.common.marketdata import Published, Trade
 from rtes.common.messages import SecurityList
 from rtes.common.paths import Paths
@@ -39,14 +40,7 @@ def _instruments(setting: Setting) -> dict[str, SecurityList]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
     endpoints = setting.config.market_data_endpoints
-    return {
-        i.symbol: SecurityList(
-            "", len(known), i.symbol, i.shard, i.tick_size, i.lot_size, i.currency,
-            i.min_price_increment, i.round_lot, i.min_trade_vol, i.max_trade_vol,
-            i.reference_price, endpoints[i.shard],
-        )
-        for i in known
-    }  # fmt: skip
+    return {row.symbol: row for row in security_list(known, endpoints)}
 
 
 def _subscribe(setting: Setting, symbols: list[str], channels: tuple[str, ...]) -> MarketData:

@@ -22,7 +22,7 @@ from rtes.control.files import locked
 from rtes.control.shards import keep_shards
 
 SERVER: Final = "gateway"  # the key file of the exchange's own key pair
-OPERATOR: Final = "OPS"
+OPERATOR: Final = "OPS"  # the account of the exchange's own people
 DEMO_COUNT: Final = 4
 BOT_COUNT_MIN: Final = 40
 

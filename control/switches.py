@@ -26,11 +26,11 @@ from rtes.common.messages import PartyActionReport, PartyActionRequest
 from rtes.common.refdata import load_accounts
 from rtes.common.refusals import Code
 from rtes.control.desk import EMERGENCY, Desk, Operation, Plan
+from rtes.control.setup import OPERATOR
 from rtes.control.stop import stop as stop_services
 from rtes.control.supervisor import Supervisor
 
 RESUME: Final = "emergency:resume"  # not done without a record, unlike the stop itself
-OPERATOR: Final = "OPS"  # the account that setup makes for the exchange's own people
 STAGES: Final = ("throttle", "cancel-only", "halt", "mass-cancel", "stop", "resume")
 TIMEOUT_S: Final = 20.0
 ASK_S: Final = 2.0

@@ -1,17 +1,15 @@
 """What participants ask besides orders: the gateway's own answers, and questions to risk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rtes.common import feed, link
 from rtes.common.messages import (
     BusinessMessageReject,
     RequestForPositions,
     ResendRequest,
-    SecurityList,
-    SecurityListRequest,
 )
 from rtes.common.records import encode
-from rtes.common.refdata import Account, Instrument
+from rtes.common.refdata import Account
 from rtes.common.refusals import Code
 from rtes.common.riskwire import QUERY
 from rtes.services.gateway.admission import refuse
@@ -54,27 +52,3 @@ def positions(
         return refuse(message, Code.NOT_AUTHORIZED)
     stamp = link.HEADER.pack(QUERY, gateway, 0, 0)
     return stamp + encode((session.number, account.id, message.pos_req_id, list(told.items())))
-
-
-def security_list(
-    message: SecurityListRequest, instruments: list[Instrument], market_data: Sequence[str]
-) -> list[SecurityList]:
-    """One row per instrument. market_data: where each matcher shard's is published."""
-    return [
-        SecurityList(
-            message.security_req_id,
-            len(instruments),
-            i.symbol,
-            i.shard,
-            i.tick_size,
-            i.lot_size,
-            i.currency,
-            i.min_price_increment,
-            i.round_lot,
-            i.min_trade_vol,
-            i.max_trade_vol,
-            i.reference_price,
-            market_data[i.shard],
-        )
-        for i in instruments
-    ]

@@ -9,7 +9,7 @@ once; cancels keep a reserve of both. Whatever is sent, memory stays bounded.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from rtes.common import feed
+from rtes.common import feed, listing
 from rtes.common import messages as m
 from rtes.common.checks import Check
 from rtes.common.flags import FeatureFlags
@@ -237,8 +237,8 @@ class GatewayCore(Outbox):
                 self._tell_session(session, m.Heartbeat(message.test_req_id), now_ns)
             case m.ResendRequest():
                 self._history(session, message, now_ns)
-            case m.SecurityListRequest():
-                rows = answers.security_list(message, self._instruments, self.market_data)
+            case m.SecurityListRequest(security_req_id=asked):
+                rows = listing.security_list(self._instruments, self.market_data, asked)
                 session.sent_ns = now_ns
                 self._tell_all(session.routing_id, rows)
             case m.RequestForPositions():
