@@ -17,7 +17,8 @@ from rtes.common.config_schema import fields, is_secret
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
 from rtes.common.process import die_with_parent, identity
-from rtes.control.files import locked, replace
+from rtes.common.storage import replace
+from rtes.control.files import locked
 from rtes.control.hosts import prepare
 from rtes.control.setup import write_config
 from rtes.control.shards import instance_of
