@@ -223,7 +223,9 @@ class Aggregator:
 def _outcome(process: subprocess.Popen[bytes]) -> str | None:
     """Why it failed, empty when it did not; None while it runs."""
     code = process.poll()
-    return f"exit code {code}" if code else None if code is None else ""
+    if code is None:
+        return None
+    return f"exit code {code}" if code else ""
 
 
 def instance_of(config: Config, version: str, started_ns: int) -> dict[str, Any]:
