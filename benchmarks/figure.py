@@ -1,11 +1,10 @@
-"""Draws where an order's CPU time goes, by process, from what two benchmarks measured.
+"""Draws where an order's CPU time goes, by process, and its way by stage, from two benchmarks.
 
-    python -m benchmarks.mesh --json > mesh.json
+    python -m benchmarks.mesh --vs-null --json > mesh.json
     python -m benchmarks.cores --json > cores.json
     python -m benchmarks.figure mesh.json cores.json > docs/performance.svg
 
-Bars are processes in benchmarks.mesh, their dark part the core alone in benchmarks.cores: of other
-orders, with refusals and trades. The rest is sockets and the journal.
+The cores alone have other orders, with refusals and trades; what is left is sockets and journal.
 """
 
 import json
@@ -20,11 +19,18 @@ import click
 WIDTH: Final = 760
 LEFT: Final = 110  # of the bars
 ROW: Final = 22
+STAGES_MS_MAX: Final = 20
 US: Final = 120  # pixels of a microsecond, at most
 DARK: Final = {"gateway": "#1f4e79", "risk": "#7a4a00", "matcher": "#1e5f2f"}
+STAGES: Final = (  # of benchmarks.mesh, each with the colour of who an order is with until then
+    ("gateway_to_risk_p50_us", "gateway"),
+    ("gateway_to_matcher_p50_us", "risk"),
+    ("gateway_to_report_p50_us", "matcher"),
+    ("p50_us", "client"),
+)
 LIGHT: Final = {
     "gateway": "#8db8e0", "risk": "#e8bf7d", "matcher": "#93cfa3", "archive": "#c4c4c4",
-    "marketdata": "#d5b3dd",
+    "marketdata": "#d5b3dd", "client": "#e9e4a6",
 }  # fmt: skip
 
 
@@ -52,15 +58,46 @@ def cell_rows(
         y += ROW
 
 
+def stage_rows(y: float, mesh: Mapping[str, Any]) -> Iterator[str]:
+    """A bar per load, of where the median order is; below it the null mesh under the same load."""
+    rows = {(row["target"], row["load"]): row for row in mesh["latency"]}
+    own = [row for (target, _), row in rows.items() if target == mesh["durability"]]
+    own = [row for row in own if row["p50_us"] <= STAGES_MS_MAX * 1e3]  # beyond it, a queue
+    scale = (WIDTH - LEFT - 170) / max(row["p50_us"] for row in own)
+    for row in own:
+        yield text(8, y + 12, row["load"])
+        before_us = 0.0
+        for key, colour in STAGES:
+            x = LEFT + before_us * scale
+            yield bar(x, y, max(0.0, row[key] - before_us) * scale, LIGHT[colour])
+            before_us = max(before_us, row[key])
+        told = f"{row['p50_us'] / 1e3:.2f} ms"
+        null = rows.get(("null mesh", row["load"]))
+        if null:
+            yield bar(LEFT, y + ROW - 6, null["p50_us"] * scale, "#888")
+            told += f"; null mesh {null['p50_us'] / 1e3:.2f}"
+        yield text(LEFT + row["p50_us"] * scale + 6, y + 12, told)
+        y += ROW + 12
+
+
+def legend(y: float) -> Iterator[str]:
+    x = 8.0
+    for name, colour in (*((f"with the {c}", LIGHT[c]) for _, c in STAGES), ("null mesh", "#888")):
+        yield bar(x, y, 16, colour)
+        yield text(x + 20, y + 12, name)
+        x += 120
+
+
 def draw(mesh: Mapping[str, Any], cores: Mapping[str, Any]) -> str:
-    """The SVG of the first durability's cells."""
+    """The SVG of the first durability's cells and loads."""
     own = {c["orders_per_frame"]: c["cpu_us_per_order"] for c in cores["cells"]}
     cells = [c for c in mesh["cells"] if c["target"] == mesh["durability"]]
     longest = max(us for cell in cells for us in cell["cpu_us_per_order"].values())
     scale = min(US, (WIDTH - LEFT - 170) / longest)
     how = "compiled" if mesh["compiled"] else "plain Python"
-    parts = [text(8, 18, f"CPU us per order by process, {how}, market data running", "bold")]
-    y = 40.0
+    title = f"CPU us per order by process, {how}; dark: the core alone, without sockets and journal"
+    parts = [text(8, 18, title, "bold")]
+    y = 46.0
     for cell in cells:
         cpu = cell["cpu_us_per_order"]
         title = f"clients {cell['clients']}, orders a frame {cell['orders_per_frame']}"
@@ -68,6 +105,9 @@ def draw(mesh: Mapping[str, Any], cores: Mapping[str, Any]) -> str:
         parts.append(text(8, y, f"{title}: {path:.2f} us on an order's path", "bold"))
         parts += cell_rows(y + 8, scale, cpu, own.get(cell["orders_per_frame"], {}))
         y += ROW * len(cpu) + 34
+    parts.append(text(8, y + 8, "Where the median order is, ms since it was due, by load", "bold"))
+    parts += [*legend(y + 16), *stage_rows(y + 46, mesh)]
+    y += 46 + (ROW + 12) * len({row["load"] for row in mesh["latency"]})
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y - 10:.0f}">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>", ""])
 

@@ -128,15 +128,24 @@ def test_this_process_is_seen_as_it_is() -> None:
         program_of(2**22 + 1)
 
 
-def test_the_figure_has_a_bar_for_every_process_and_core() -> None:
+def test_the_figure_has_a_bar_for_every_process_core_and_stage() -> None:
     cpu = {"gateway": 2.0, "archive": 0.5}
     cell = {"target": "never", "clients": 1, "orders_per_frame": 16, "cpu_us_per_order": cpu}
-    mesh = {"durability": "never", "compiled": True, "cells": [cell, cell | {"target": "null"}]}
+    stages = {f"gateway_to_{to}_p50_us": us for to, us in
+              (("risk", 100.0), ("matcher", 150.0), ("report", 320.0))}  # fmt: skip
+    latency = [{"target": "never", "load": "1,000/s", "p50_us": 480.0, **stages},
+               {"target": "null mesh", "load": "1,000/s", "p50_us": 240.0}]  # fmt: skip
+    mesh = {"durability": "never", "compiled": True, "cells": [cell, cell | {"target": "null"}],
+            "latency": latency}  # fmt: skip
     cores = {"cells": [{"orders_per_frame": 16, "cpu_us_per_order": {"gateway": 0.5}}]}
     drawn = ElementTree.fromstring(draw(mesh, cores))
     bars = [float(r.get("width", "")) for r in drawn.iter() if r.get("height") == "16"]
-    assert bars == [240, 60, 60]
-    assert "2.00 us, its core 0.50" in [t.text for t in drawn.iter()]
+    assert [width for width in bars if width != 16] == [  # the legend's
+        240, 60, 60, *(100, 50, 170, 160), 240,
+    ]  # fmt: skip
+    told = [t.text for t in drawn.iter()]
+    assert "2.00 us, its core 0.50" in told
+    assert "0.48 ms; null mesh 0.24" in told
 
 
 def test_instructions_are_counted_where_that_is_possible() -> None:
