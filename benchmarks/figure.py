@@ -22,11 +22,11 @@ ROW: Final = 22
 STAGES_MS_MAX: Final = 20
 US: Final = 120  # pixels of a microsecond, at most
 DARK: Final = {"gateway": "#1f4e79", "risk": "#7a4a00", "matcher": "#1e5f2f"}
-STAGES: Final = (  # of benchmarks.mesh, each with the colour of who an order is with until then
-    ("gateway_to_risk_p50_us", "gateway"),
-    ("gateway_to_matcher_p50_us", "risk"),
-    ("gateway_to_report_p50_us", "matcher"),
-    ("p50_us", "client"),
+STAGES: Final = (  # of benchmarks.mesh; the colour of who has an order until then; in words
+    ("gateway_to_risk_p50_us", "gateway", "from its arrival until risk has it"),
+    ("gateway_to_matcher_p50_us", "risk", "until the matcher has it"),
+    ("gateway_to_report_p50_us", "matcher", "until its report leaves"),
+    ("p50_us", "client", "before and after that"),
 )
 LIGHT: Final = {
     "gateway": "#8db8e0", "risk": "#e8bf7d", "matcher": "#93cfa3", "archive": "#c4c4c4",
@@ -58,16 +58,21 @@ def cell_rows(
         y += ROW
 
 
+def staged(mesh: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first durability's loads that it could keep up with: beyond them is only a queue."""
+    own = [row for row in mesh["latency"] if row["target"] == mesh["durability"]]
+    return [row for row in own if row["p50_us"] <= STAGES_MS_MAX * 1e3]
+
+
 def stage_rows(y: float, mesh: Mapping[str, Any]) -> Iterator[str]:
     """A bar per load, of where the median order is; below it the null mesh under the same load."""
     rows = {(row["target"], row["load"]): row for row in mesh["latency"]}
-    own = [row for (target, _), row in rows.items() if target == mesh["durability"]]
-    own = [row for row in own if row["p50_us"] <= STAGES_MS_MAX * 1e3]  # beyond it, a queue
+    own = staged(mesh)
     scale = (WIDTH - LEFT - 170) / max(row["p50_us"] for row in own)
     for row in own:
         yield text(8, y + 12, row["load"])
         before_us = 0.0
-        for key, colour in STAGES:
+        for key, colour, _ in STAGES:
             x = LEFT + before_us * scale
             yield bar(x, y, max(0.0, row[key] - before_us) * scale, LIGHT[colour])
             before_us = max(before_us, row[key])
@@ -82,10 +87,10 @@ def stage_rows(y: float, mesh: Mapping[str, Any]) -> Iterator[str]:
 
 def legend(y: float) -> Iterator[str]:
     x = 8.0
-    for name, colour in (*((f"with the {c}", LIGHT[c]) for _, c in STAGES), ("null mesh", "#888")):
+    for words, colour in (*((words, LIGHT[c]) for _, c, words in STAGES), ("null mesh", "#888")):
         yield bar(x, y, 16, colour)
-        yield text(x + 20, y + 12, name)
-        x += 120
+        yield text(x + 20, y + 12, words)
+        x += 34 + 6 * len(words)
 
 
 def draw(mesh: Mapping[str, Any], cores: Mapping[str, Any]) -> str:
@@ -107,7 +112,7 @@ def draw(mesh: Mapping[str, Any], cores: Mapping[str, Any]) -> str:
         y += ROW * len(cpu) + 34
     parts.append(text(8, y + 8, "Where the median order is, ms since it was due, by load", "bold"))
     parts += [*legend(y + 16), *stage_rows(y + 46, mesh)]
-    y += 46 + (ROW + 12) * len({row["load"] for row in mesh["latency"]})
+    y += 56 + (ROW + 12) * len(staged(mesh))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y - 10:.0f}">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>", ""])
 

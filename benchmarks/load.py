@@ -27,7 +27,7 @@ from rtes.common.messages import PROTOCOL_VERSION
 WINDOW = 900  # below the session's credit of 1,000
 OPEN_MAX = 200
 WARM_UP_S = 0.5
-SILENCE_S = 1.0  # without an answer that is due: there will be none
+SILENCE_S = 5.0  # without an answer that is due: there will be none, however busy the machine
 NULL_BYTES = 44  # of one request in the null mesh, as many as an order has
 ANSWERS = frozenset("084")
 HEART_BT_INT_S = 30
