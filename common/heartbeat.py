@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rtes.common.process import started
+
 COUNTS_S: Final = 5.0  # ten reports to health
 PATIENT_S: Final = 60.0  # for replicas: they yield to orders, and snapshots take long
 
@@ -30,7 +32,7 @@ class Heartbeat:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._counts_ns = int(counts_s * 1e9)
         self._pid = os.getpid()
-        self._started = _started(self._pid)
+        self._started = started(self._pid)
         self()
 
     def __call__(self) -> None:
@@ -43,15 +45,6 @@ def beats(directory: Path) -> Iterator[Beat]:
     for path in sorted(directory.glob("*")):
         fields = path.read_text().split()
         if len(fields) == 4:
-            pid, started, at_ns, counts_ns = (int(f) for f in fields)
-            if _started(pid) == started:  # else its number is used again
+            pid, began, at_ns, counts_ns = (int(f) for f in fields)
+            if started(pid) == began:  # else its number is used again
                 yield Beat(path.name, pid, time.monotonic_ns() - at_ns > counts_ns)
-
-
-def _started(pid: int) -> int:
-    """When a process did, in ticks since the machine did; -1 when it does not live."""
-    try:
-        state, *after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return -1
-    return -1 if state == "Z" else int(after[18])

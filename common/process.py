@@ -15,7 +15,7 @@ from typing import Final
 from rtes.common.errors import OperatorError
 
 _PR_SET_PDEATHSIG: Final = 1
-_START_FIELD: Final = 19  # of /proc/PID/stat, after the name
+_START_FIELD: Final = 18  # of /proc/PID/stat, after name and state
 _PAGE_BYTES: Final = resource.getpagesize()
 
 
@@ -33,10 +33,14 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def identity(pid: int) -> str:
-    """A process's number and when it began: no other has both."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return f"{pid} {stat.rpartition(')')[2].split()[_START_FIELD]}"
+def started(pid: int) -> int:
+    """When a process began, in ticks since the machine did; -1 when it does not live. Its number
+    may be another's one day, but never with the same beginning."""
+    try:
+        state, *after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return -1
+    return -1 if state == "Z" else int(after[_START_FIELD])
 
 
 def check_cores(cores: Sequence[int], setting: str) -> None:

@@ -16,7 +16,7 @@ from rtes.common.config_env import FILE, shell_name
 from rtes.common.config_schema import fields, is_secret
 from rtes.common.errors import OperatorError
 from rtes.common.paths import Paths
-from rtes.common.process import die_with_parent, identity
+from rtes.common.process import die_with_parent, started
 from rtes.common.storage import replace
 from rtes.control.files import locked
 from rtes.control.hosts import prepare
@@ -73,7 +73,7 @@ def main() -> NoReturn:
     profile = os.environ.get("RTES_ENVIRONMENT", "dev")
     try:
         found = resolve(profile)
-        config = take(found.config, identity(os.getppid()))
+        config = take(found.config, f"{os.getppid()} {started(os.getppid())}")
     except (OperatorError, OSError) as error:
         print(f"{sys.argv[1]}: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)

@@ -1,14 +1,12 @@
 """What runs keeps the configuration that it was started or reloaded with, whatever else is done."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rtes.common.config import Config, ConfigError, load, resolve, running
 from rtes.common.paths import Paths
-from rtes.common.process import identity
 from rtes.control.desk import Desk, local_identity
 from rtes.control.operations import SHARED
 from rtes.control.run import secrets_of, take
@@ -110,8 +108,3 @@ def test_secrets_of_the_file_reach_the_services(tmp_path: Path) -> None:
     assert token.get_secret_value() == "hidden"
     overridden = resolve(file, {"RTES_security.http_token": "other"})
     assert secrets_of(overridden) == {}  # who overrides hands it on already
-
-
-def test_a_process_is_known_by_its_number_and_its_start() -> None:
-    assert identity(os.getpid()) == identity(os.getpid())
-    assert identity(os.getpid()) != identity(os.getppid())

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from rtes.common.process import CoreError, check_cores
+from rtes.common.process import CoreError, check_cores, started
 
 
 def test_a_core_that_does_not_exist_is_refused() -> None:
@@ -48,3 +48,13 @@ def test_a_child_dies_with_its_parent() -> None:
             return
         time.sleep(0.02)
     pytest.fail("the child outlived its parent")
+
+
+def test_when_a_process_began_says_whether_it_lives() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    assert 0 < started(os.getpid()) <= started(child.pid) == started(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert started(child.pid) == -1  # a zombie: nobody has waited for it
+    child.wait()
+    assert started(child.pid) == -1
