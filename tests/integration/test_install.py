@@ -24,14 +24,13 @@ main()
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A copy of what git has: building writes beside it."""
-    listed = ["git", "-C", str(ROOT), "ls-files", "-z"]
-    files = subprocess.run(listed, capture_output=True, text=True, check=True).stdout
-    for name in files.rstrip("\0").split("\0"):
-        to = tmp_path / "sources" / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, to, follow_symlinks=False)
-    return tmp_path / "sources"
+    """A copy: building writes beside it."""
+    copy = tmp_path / "sources"
+    for name in ("benchmarks", "client", "common", "control", "services"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copy2(ROOT / name, copy)
+    return copy
 
 
 def install(sources: Path, **environ: str) -> str:
@@ -54,7 +53,7 @@ def install(sources: Path, **environ: str) -> str:
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_it_compiles(sources: Path) -> None:
-    quick = sources.parent / "cc"  # the real one, in a third of the time
+    quick = sources.parent / "cc"  # the real one, in half the time
     quick.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
     quick.chmod(0o755)
     version = install(sources, CC=str(quick))
