@@ -95,7 +95,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: 
     for row in rows:
         table.add_row(*(NOTHING if cell is None else str(cell) for cell in row))
     if table.row_count:
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)  # a key may have brackets and colons
     else:
         click.echo(empty)
 

@@ -14,7 +14,7 @@ from rtes.client.cli_common import Setting, shared, show_table
 from rtes.client.errors import RtesError
 from rtes.common import compiled
 from rtes.common.config import Config
-from rtes.common.healthpage import HOW_TO_SEE, page
+from rtes.common.healthpage import how_to_see, page
 
 
 @click.command()
@@ -37,7 +37,8 @@ def status(ctx: click.Context, setting: Setting) -> None:
         if "services" in health:
             show_table(columns, rows, "no services")
         else:
-            click.echo(f"services are shown with security.http_token; {HOW_TO_SEE}", err=True)
+            hint = how_to_see(setting.config)
+            click.echo(f"services are shown with security.http_token; {hint}", err=True)
 
     setting.emit(health, show)
     if health["status"] == "unhealthy":

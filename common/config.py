@@ -88,7 +88,13 @@ def running(profile: str, environ: Mapping[str, str] | None = None) -> Config:
 
     So a client finds a mesh that was started with overrides of its own; secrets are not in it.
     Raises ConfigError."""
-    config = load(profile, environ)
+    try:
+        config = load(profile, environ)
+    except ConfigError as error:
+        started = checkout() / "var" / profile / "config.json"
+        if not started.exists():
+            raise
+        raise ConfigError(f"{error}; what was started is there: --profile {started}") from None
     started = config.mesh.run_dir / "config.json"
     return load(started, environ) if started.exists() else config
 

@@ -12,11 +12,17 @@ from rtes.common.tls import http_connection
 
 ANSWER_S_MAX: Final = 5.0
 _REFUSED: Final = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
-HOW_TO_SEE: Final = "set RTES__SECURITY__HTTP_TOKEN to it"
 
 
 class NoAnswerError(ConnectionError):
     """Nobody answers there, or not in HTTP."""
+
+
+def how_to_see(config: Config) -> str:
+    """What to do when security.http_token is asked for."""
+    if config.security.http_token:
+        return "the one that was shown is not it (RTES__SECURITY__HTTP_TOKEN)"
+    return "set RTES__SECURITY__HTTP_TOKEN to it"
 
 
 def page(config: Config, path: str) -> tuple[int, bytes]:
@@ -38,6 +44,6 @@ def page(config: Config, path: str) -> tuple[int, bytes]:
         ) from None
     if status in _REFUSED:
         said = body.decode(errors="replace").strip()
-        hint = f"; {HOW_TO_SEE}" if status == http.HTTPStatus.UNAUTHORIZED else ""
+        hint = f"; {how_to_see(config)}" if status == http.HTTPStatus.UNAUTHORIZED else ""
         raise AccessError(f"{said}{hint}")
     return status, body

@@ -50,7 +50,7 @@ class Operator:
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
-        Console(soft_wrap=True).print(table)
+        Console(soft_wrap=True, markup=False, emoji=False).print(table)
 
 
 def operator(

@@ -133,10 +133,11 @@ def rotate_file(op: Operator, file: str, kid: str | None) -> None:
 def reload(op: Operator) -> None:
     """Give services that run what changed in the file since the start: all of it or nothing.
 
-    Settings that are not live need a restart, and are named. Overrides count as at the start: set
-    the same."""
+    Settings that are not live need a restart, and are named. Overrides (RTES__...) count as they
+    are set here: set those of the start, or what they gave goes back to the file's."""
     done = op.ask("config reload")
-    op.emit(done, "\n".join(f"reloaded {path}" for path in done) or "nothing changed")
+    lines = [f"reloaded {path} ({before} to {after})" for path, (before, after) in done.items()]
+    op.emit(done, "\n".join(lines) or "nothing changed")
 
 
 @click.group()

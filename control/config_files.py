@@ -76,7 +76,7 @@ def rotate(desk: Desk, file: str, keys: KeyRing, kid: str | None = None) -> Plan
 
 def reload(desk: Desk) -> Plan:
     """The configuration as it is in its file now, for services that run: all of it or nothing.
-    Answers the settings that changed. Raises ConfigError for those that need a restart."""
+    Answers what changed, from what to what. Raises ConfigError for what needs a restart."""
     file = desk.paths.config_file
     if not file.exists():
         raise ConfigError(f"{file} is not there: the exchange was never started")
@@ -94,10 +94,10 @@ def reload(desk: Desk) -> Plan:
             "nothing was changed"
         )
 
-    def apply() -> list[str]:
+    def apply() -> dict[str, tuple[Any, Any]]:
         if changed:
             replace(file, new.without_secrets() + "\n")
-        return list(changed)
+        return changed
 
     was = {p: before for p, (before, _) in changed.items()}
     return Plan("configuration", apply, was, {p: after for p, (_, after) in changed.items()})

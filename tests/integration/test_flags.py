@@ -115,7 +115,9 @@ def test_clear_gives_the_flag_back_to_the_configuration_and_that_can_be_reloaded
     mesh.config_file.write_text(json.dumps(tree))
     told = mesh.log("gateway").count("fair_credit")
     done = CliRunner().invoke(cli, ["config", "reload", "--profile", str(mesh.config_file)])
-    assert done.output == "reloaded feature_flags.rollout_percentages\n"
+    assert done.output == (
+        "reloaded feature_flags.rollout_percentages ({} to {'fair_credit': 5.0})\n"
+    )
     wait_for(lambda: mesh.log("gateway").count("fair_credit") > told, SOON_S)
     assert (row()["on_for"], row()["set_by"]) == ("5 %", "configuration")
     set_flag(mesh, "--percent", "7", "--deny", "MM1")

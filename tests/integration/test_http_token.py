@@ -75,6 +75,9 @@ def test_latency_needs_it(mesh: Mesh) -> None:
     assert refused.exit_code == 1
     assert VARIABLE in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+    wrong = rtes(mesh, *words, **{VARIABLE: "another"})
+    assert wrong.exit_code == 1
+    assert "the one that was shown is not it" in wrong.stderr
 
 
 def test_who_lacks_it_is_told_so(mesh: Mesh) -> None:

@@ -31,7 +31,7 @@ def desk(tmp_path: Path) -> Desk:
     served = Desk(config, SHARED, str(file), served=True)
     profile(tmp_path, exchange=exchange, risk={"order_qty_max": 77})
     changed = served.perform(local_identity(), "config reload", {})
-    assert changed == ["risk.order_qty_max"]
+    assert {path: after for path, (_, after) in changed.items()} == {"risk.order_qty_max": 77}
     return served
 
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rtes.client import testing
 from rtes.client.cli import COMMANDS, cli
-from rtes.client.cli_common import listed
+from rtes.client.cli_common import listed, show_table
 from rtes.client.cli_money import amount, in_words, money, price_or_none, ticks
 from rtes.client.errors import Rejected, RtesError
 from rtes.common.config import load
@@ -350,3 +350,9 @@ class TestTools:
         result = run("completion", shell)
         assert result.exit_code == 0
         assert f"_RTES_COMPLETE={shell}_complete" in result.stdout
+
+
+def test_a_table_shows_keys_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["0YWj>W52[w!hXnjX]r5<+", "a[bold]b", ":smile:"]
+    show_table(["key"], [[key] for key in keys], "none")
+    assert capsys.readouterr().out.split() == ["key", *keys]

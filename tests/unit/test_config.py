@@ -18,6 +18,24 @@ def write(directory: Path, **sections: object) -> Path:
     return path
 
 
+def test_a_file_that_cannot_be_read_does_not_hide_what_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtes.common.config.checkout", lambda: tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "config.dev.json").write_text("{ broken")
+    with pytest.raises(ConfigError) as never:
+        running("dev", NONE)
+    started = tmp_path / "var" / "dev" / "config.json"
+    started.parent.mkdir(parents=True)
+    write(started.parent)
+    with pytest.raises(ConfigError) as found:
+        running("dev", NONE)
+    hint = f"; what was started is there: --profile {started}"
+    assert str(found.value) == str(never.value) + hint
+    assert running(str(started), NONE).environment == "dev"
+
+
 @pytest.mark.parametrize("profile", ["dev", "staging", "prod"])
 def test_the_profiles_are_valid(profile: str) -> None:
     config = load(profile, NONE)
