@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -93,5 +94,10 @@ def _busy(apart: Sequence[int], here: Sequence[Core]) -> ServiceCores:
 
 
 def layout_here(config: Config) -> ServiceCores:
-    """The layout on this machine."""
-    return layout(config, cores_here())
+    """The layout on this machine, the same before and after this process took its own cores."""
+    return layout(config, _cores_at_first())
+
+
+@cache
+def _cores_at_first() -> list[Core]:
+    return cores_here()

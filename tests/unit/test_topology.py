@@ -1,6 +1,8 @@
 """Which cores the services get: pure, from what the configuration says and the machine has."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,17 @@ def test_who_never_sleeps_is_refused_where_no_cores_are_to_spare(here: list[Core
 def test_who_never_sleeps_is_refused_where_cores_are_not_chosen(other: dict[str, Any]) -> None:
     with pytest.raises(CoreError, match=r"busy_poll chooses the cores: it needs mesh\.pin"):
         layout(config(mesh={**BUSY["mesh"], **other}), SIX_OF_TWO_THREADS)
+
+
+def test_the_layout_stays_when_a_process_has_taken_its_cores() -> None:
+    """Health asks once more, on the cores that are left for it."""
+    asks = (
+        "import os; from rtes.common.config import load; from rtes.common import topology\n"
+        "config = load('dev', {}); first = topology.layout_here(config)\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "assert topology.layout_here(config) == first, first"
+    )
+    subprocess.run([sys.executable, "-c", asks], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(
