@@ -10,7 +10,7 @@ interleaved rounds; each run begins when all is idle, then the other meshes stan
 import contextlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,8 +169,8 @@ def summary(
 ) -> dict[str, Any]:
     """The flat object: the last cell of the first target and of the null mesh, and latency at
     1,000 orders/s; None where it was not measured."""
-    own, null_own = _last(rows, first), _last(rows, NULL)
-    slow, null_slow = _slow(latencies, first), _slow(latencies, NULL)
+    own, null_own = (_first_of(reversed(rows), name) for name in (first, NULL))
+    slow, null_slow = (_first_of(latencies, name) for name in (first, NULL))
     return {
         "orders_per_s": own["orders_per_s"],
         "null_orders_per_s": null_own.get("orders_per_s"),
@@ -187,12 +187,8 @@ def summary(
     }
 
 
-def _last(rows: list[dict[str, Any]], target: str) -> dict[str, Any]:
-    return next((row for row in reversed(rows) if row["target"] == target), {})
-
-
-def _slow(latencies: list[dict[str, Any]], target: str) -> dict[str, Any]:
-    return next((row for row in latencies if row["target"] == target), {})
+def _first_of(rows: Iterable[dict[str, Any]], target: str) -> dict[str, Any]:
+    return next((row for row in rows if row["target"] == target), {})
 
 
 def tables(rows: list[dict[str, Any]], latencies: list[dict[str, Any]]) -> list[Table]:
